@@ -40,7 +40,7 @@ _CHART = 640  # CSS pixels: stills up to this width are reduced to the text's, w
 _LANDSCAPE = 1.4  # width over height from which a clip is wide
 _ENLARGED = 8  # times that pictures are enlarged at most
 _COMFORTABLE = 400  # CSS pixels: posters of samplers are shown at most this wide
-_SHOWN_ELSEWHERE = {"also", "choices", "grow", "kind", "model", "models", "seed"}
+_SHOWN_ELSEWHERE = {"also", "choices", "kind", "model", "models", "seed"}
 _SHOWN_ELSEWHERE |= {"sampling_noise_std"}
 _LABELS = {"mp4": "MP4", "gif": "GIF", "poster-webp": "Poster"}
 _NAMES = {
@@ -50,7 +50,6 @@ _NAMES = {
     "numpy": "NumPy",
     "vary": "Varies",
 }
-_LEAVES = 8  # of a tree that is grown in a page
 _NUMBER = re.compile(r"[-+−–±<>≈~.,%×\s\d]*")  # a cell that is set right
 _VIDEO_WIDTH = 1280  # pixels of an author's video; narrower columns scale it
 _RATE = 25.0  # GFLOP/s of the page's sampler in one thread of a laptop that is some years old
@@ -115,21 +114,15 @@ def _choices(media: Media, page: str) -> tuple[ModelChoice, ...]:
             ModelChoice(
                 name=model.name,
                 subject=subject,
-                alt="The first leaf of the tree" if figure.grow else alt,
+                alt=alt,
                 width=_COMFORTABLE,
                 height=max(1, round(_COMFORTABLE * poster.height / poster.width)),
                 poster=picture,
-                tree=figure.uri(f"tree{ending}") if f"tree{ending}" in record.files else "",
-                ticks=tuple(
-                    scale(tick)
-                    for tick in sequence(facts.get("ticks"))
-                    if isinstance(tick, int | float)
-                ),
                 side=files[0].width,
                 colour=whole(facts, "channels") > 1,
                 model=relative(files[0].path, page),
                 weights=relative(files[1].path, page),
-                cost=_cost(sum(file.bytes for file in files), facts.get("gflop"), figure.grow),
+                cost=_cost(sum(file.bytes for file in files), facts.get("gflop")),
                 pixelated=record.parameters.get("pixelated") is True,
                 symbol=str(facts.get("symbol") or ""),
                 command=facts.get("command") is not False,
@@ -139,17 +132,16 @@ def _choices(media: Media, page: str) -> tuple[ModelChoice, ...]:
     return tuple(choices)
 
 
-def _cost(size: int, gflop: JSON, grow: bool) -> str:
+def _cost(size: int, gflop: JSON) -> str:
     """Return a sentence on the download, `size` bytes and the engine's, and the time to sample."""
     engine = sum(path.stat().st_size for path in (resource("static") / "sampler").iterdir())
     download = f"Fetches {megabytes(engine + size)}"
     if not isinstance(gflop, int | float):
         return f"{download}."
-    what, share = (f"a tree of {_LEAVES}", _LEAVES) if grow else ("a sample", 1)
-    seconds = gflop / _RATE * share
+    seconds = gflop / _RATE
     time = "under a second" if seconds < 0.75 else f"about {max(1, round(seconds))} seconds"
     time = "about a second" if time == "about 1 seconds" else time
-    return f"{download}; then {what} takes {time} on a laptop, longer on a phone."
+    return f"{download}; then a sample takes {time} on a laptop, longer on a phone."
 
 
 def downloads(figure: FigureView) -> list[tuple[str, str, str]]:

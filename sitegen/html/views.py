@@ -127,8 +127,6 @@ class ModelChoice:
     symbol: of the axis of a model that starts from noise; empty for a start from flat colour
     command: whether `sitegen sample` draws the same
     labels: names of the classes that a visitor can choose
-    tree: link to the pictures of a tree below each other
-    ticks: value of the axis at each of its generations, as text
     """
 
     name: str
@@ -146,8 +144,6 @@ class ModelChoice:
     symbol: str = ""
     command: bool = True
     labels: tuple[str, ...] = ()
-    tree: str = ""
-    ticks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -173,11 +169,6 @@ class FigureView:
     number: str = ""
     hint: bool = False
     caption: str = ""
-
-    @property
-    def grow(self) -> bool:
-        """Whether the models that draw grow a tree."""
-        return self.media.record.parameters.get("grow") is True
 
     @property
     def standalone(self) -> str:

@@ -49,7 +49,7 @@ path = "models/faces"
 TWO = """
 {{ sampler("mnist", also="faces", count=1, caption="Draw some.", id="own") }}
 
-{{ sampler("mnist", grow=true, count=1, caption="Grow your own.", id="tree") }}
+{{ sampler("mnist", count=1, caption="Draw more.", id="more") }}
 """
 SEED = 7
 HUES = ("red", "amber", "lime", "green", "cyan", "blue", "violet", "pink")
@@ -517,8 +517,8 @@ def test_script_comes_on_approach(browser: Browser, drawing_site: Path, tmp_path
             wait(page)
 
 
-def test_choice_and_tree(browser: Browser, tmp_path: Path) -> None:
-    """One of two models, which a link names; nothing of the other; a tree that the keyboard walks.
+def test_choice(browser: Browser, tmp_path: Path) -> None:
+    """One of two models, which a link names; and nothing of the other is fetched.
 
     Several pictures are drawn by several workers, and two figures fetch a model once.
     """
@@ -550,46 +550,15 @@ def test_choice_and_tree(browser: Browser, tmp_path: Path) -> None:
             page.locator("#own .sampler:visible .sampler-several").click()
         told(page, "#own .sampler:visible", "The pictures are done.")
         assert page.locator("#own .sampler:visible .sampler-shelf input").count() == 5
-        page.locator("#tree .sampler-new").click()
-        told(page, "#tree .sampler", "The pictures are done.")
+        page.locator("#more .sampler-new").click()
+        told(page, "#more .sampler", "The picture is done.")
         assert len([name for name in asked if name.startswith("mnist-weights-")]) == 1
-        assert page.locator("#tree [role=treeitem]").count() == 15
-        walk(page)
 
 
 def told(page: Page, box: str, words: str) -> None:
     """Wait until a sampler says something."""
     status = page.locator(f"{box} .sampler-told")
     expect(status).to_have_text(words)
-
-
-def walk(page: Page) -> None:
-    """Go through a grown tree by its keys: each node is opened at its level; it is one tab stop."""
-    level = page.locator("#tree .sampler-readout b").first
-    page.locator("#tree [role=treeitem][tabindex='0']").focus()
-    tops: list[str] = []
-    for key in ("Home", "ArrowRight", "ArrowRight", "ArrowRight"):
-        page.keyboard.press(key)
-        tops.append(level.inner_text())
-    assert tops == ["9", "6", "4", "0"]
-    axis = page.locator("#tree .sampler-axis")
-    assert axis.inner_text().split("\n") == ["σB", "20.0 px", "5.0 px", "2.0 px", "0 px"]
-    now = "e => [e.classList.contains('growing'), Number(e.style.getPropertyValue('--now'))]"
-    assert axis.evaluate(now) == [False, 3]
-    page.keyboard.press("ArrowDown")
-    assert level.inner_text() == "0"
-    assert page.locator("#tree [role=treeitem][aria-selected=true]").count() == 1
-    focused = page.evaluate("document.activeElement.ariaLabel")
-    assert focused == "Sample 0, other details 4, from level 4 on, level 0"
-    page.keyboard.press("ArrowLeft")
-    assert level.inner_text() == "4"
-    page.keyboard.press("End")
-    assert page.evaluate("document.activeElement.ariaLabel").endswith(", level 0")
-    assert page.locator("#tree [role=treeitem][tabindex='0']").count() == 1
-    page.locator("#tree .sampler-slider").press("ArrowLeft")
-    assert level.inner_text() == "1"
-    assert axis.evaluate(now) == [True, 2.75]
-    assert page.locator("#tree [role=treeitem][aria-selected=true]").count() == 0
 
 
 @pytest.mark.parametrize(
@@ -628,52 +597,6 @@ def test_nothing_moves_when_the_model_comes(browser: Browser, address: str, widt
         assert abs(page.evaluate(below) - before) <= 1
         assert bar.get_attribute("data-seen") == "true"
         assert bar.is_hidden()
-
-
-@pytest.mark.parametrize("width", [390, 1280])
-def test_a_tree_has_room(browser: Browser, drawing_site: Path, width: int) -> None:
-    """A tree grows in a space of its own: the caption beneath stays, and so does the picture.
-
-    The line to each picture ends at its middle, and each picture is above its tick of the axis.
-    """
-    aside = """() => {
-        const middle = ({ x, width }) => x + width / 2;
-        const centre = (element) => middle(element.getBoundingClientRect());
-        const ticks = [...document.querySelectorAll(".sampler-axis span")].map(centre);
-        const pictures = [...document.querySelectorAll("[role=tree] canvas")].map(centre);
-        const above = (x) => ticks.findIndex((tick) => Math.abs(tick - x) < 1);
-        const columns = new Set(pictures.map(above));
-        return [ticks.length, columns.size, columns.has(-1)];
-    }"""
-    ends = """[...document.querySelectorAll("[role=tree] svg")].flatMap(svg => {
-        const box = svg.getBoundingClientRect();
-        const items = [...svg.parentElement.children].slice(1).map(
-            item => item.firstChild.getBoundingClientRect());
-        const lines = svg.firstChild.getAttribute("d").split("M").slice(1).map(
-            line => Number(line.split(" ").at(-1)));
-        return items.map(({ y, height }, at) =>
-            Math.abs(box.y + lines[at] * box.height - y - height / 2));
-    })"""
-    with (
-        serving(drawing_site) as served,
-        opened(browser, f"{served}/tree/", viewport={"width": width, "height": 800}) as page,
-    ):
-        page.locator(".sampler.live").wait_for()
-        boxes = [box_of(page.locator(name)) for name in ("figcaption", ".sampler-stage")]
-        for button in ("new", "details"):
-            page.evaluate("document.querySelector('.sampler-told').textContent = ''")
-            page.locator(f".sampler-{button}").click()
-            until(page, "document.querySelector('.sampler-told').textContent.endsWith('done.')")
-            assert [
-                box_of(page.locator(name)) for name in ("figcaption", ".sampler-stage")
-            ] == boxes
-        leaves = page.locator("[role=treeitem]:not([aria-expanded])").count()
-        assert leaves > 8
-        assert len(away := page.evaluate(ends)) > leaves
-        assert max(away) < 1
-        assert page.evaluate(aside) == [5, 5, False]  # a column for the branch, too
-        scrolled = "document.documentElement.scrollWidth <= innerWidth"
-        assert page.evaluate(scrolled)
 
 
 def test_policy(drawing_site: Path) -> None:

@@ -28,13 +28,9 @@ _DRAWN = "document.querySelector('.sampler-told').textContent === 'The picture i
 
 
 def site_that_draws(root: Path, page: str = PAGE) -> Path:
-    """Build a site with a sampler on its front page, none on one page and a growing one on another;
-    return its folder.
-    """
+    """Build a site with a sampler on its front page and none on another page; return its folder."""
     write_site(root, page, SITE)
     (root / "pages" / "more.md").write_text("# More\n\nWords.\n")
-    tree = '{{ sampler("mnist", grow=true, count=1, caption="Grow one.", id="tree") }}'
-    (root / "pages" / "tree.md").write_text(f"# A tree\n\n{tree}\n")
     shutil.copytree(ROOT / "models" / "mnist", root / "models" / "mnist")
     build(root / "site.toml", BuildOptions(CPU), FigureRenderer, Silent())
     return root / "build"

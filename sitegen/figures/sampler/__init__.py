@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from pydantic import BeforeValidator, Field, StrictBool, StrictInt
+from pydantic import BeforeValidator, Field, StrictInt
 from pydantic.dataclasses import dataclass
 
 from sitegen.core.validation import reject_with
 from sitegen.figures.arguments import RULES, ModelName, Seed
-from sitegen.figures.base import ChosenKind, Figure, counted, lacking, named
-from sitegen.figures.hierarchy import Hierarchy
+from sitegen.figures.base import ChosenKind, Figure, counted, lacking
 from sitegen.generative.card.abilities import Ability
 from sitegen.generative.card.card import ModelCard
 
@@ -47,22 +46,11 @@ class PageSampler(ChosenKind):
     ] = Field(
         default=(), description="The names of other models that a visitor can choose instead."
     )
-    grow: StrictBool = Field(
-        default=False, description="Whether the button grows a tree of samples, not one sample."
-    )
 
     @property
     def models(self) -> tuple[str, ...]:
         """The names of all models to choose from; the first is there before anybody chooses."""
         return self.model, *self.also
-
-    def states(self, card: ModelCard) -> int:
-        """Return the number of states of the poster's samples, or of the tree."""
-        return Hierarchy(model=self.model).states(card) if self.grow else super().states(card)
-
-    def slots(self, card: ModelCard) -> int:
-        """Return the number of samples on the poster; a tree has one label."""
-        return 1 if self.grow else self.count
 
     def unmet(self, cards: Sequence[ModelCard]) -> Iterator[str]:
         """Networks that a browser's sampler has, and that are not too heavy for it."""
@@ -74,8 +62,6 @@ class PageSampler(ChosenKind):
                 if name != self.model:
                     yield fault
                 continue
-            if self.grow and not {"random", "prior"} <= card.abilities:
-                yield f"grow = true: the model {name} has no flat states from which trees grow"
             yield from page_faults(name, card)
             if card.weights and not card.weights.file.endswith(".safetensors"):
                 yield f"the weights of {name} are not safetensors; run `sitegen convert {name}`"
@@ -84,10 +70,8 @@ class PageSampler(ChosenKind):
         """Return the job of the models as a browser reads them, and some of their samples."""
         from sitegen.figures.sampler.sample import sample
 
-        return sample(models, figure, self.models, self.seed, self.numbers, grow=self.grow)
+        return sample(models, figure, self.models, self.seed, self.numbers)
 
     def describe(self, cards: Sequence[ModelCard]) -> str:
-        """Describe the first poster, or its tree."""
-        if self.grow:
-            return f"A tree of {named(self, cards[0])}, drawn when this page was made"
+        """Describe the first poster."""
         return f"{counted(self, self.count, cards[0])}, drawn when this page was made"

@@ -17,7 +17,6 @@ from sitegen.core.errors import RefusedError
 from sitegen.core.files import digest_bytes, platform_errors
 from sitegen.figures.base import Figure
 from sitegen.figures.clips import displayed, made_with
-from sitegen.figures.hierarchy import DEFAULT_LEAVES, Hierarchy
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.labels import Condition
 from sitegen.media.encoder import write_still
@@ -33,28 +32,24 @@ def sample(
     names: Sequence[str],
     seed: int,
     numbers: Sequence[int],
-    *,
-    grow: bool = False,
 ) -> RenderJob:
     """Return the job of the models as a browser reads them, and of posters of their samples.
 
     names: of the models; the first is shown before a visitor chooses
     numbers: those of the samples on each poster
-    grow: draw a tree, which is shown before a visitor grows one; its first leaf is the poster
 
-    The files of the first are "poster", "model", "weights" and "tree", those of the second
-    "poster-2" and so on. Raises RefusedError for a model that a browser's sampler does not have, or
+    The files of the first are "poster", "model" and "weights", those of the second "poster-2" and
+    so on. Raises RefusedError for a model that a browser's sampler does not have, or
     that is too heavy.
     """
     pixelated = figure.spec.pixelated
-    numbers = numbers[:1] if grow else numbers
     drawn = []
     for name in names:
         source = models.source(name)
         source.require_usable()
         exported = export_for_browser(source.card, source.weights, source.prior)
         refuse_heavy(name, exported)
-        drawn.append(_Drawn(name, source.card, exported, seed, numbers, pixelated, grow))
+        drawn.append(_Drawn(name, source.card, exported, seed, numbers, pixelated))
     drawn[0] = replace(drawn[0], condition=figure.spec.condition(drawn[0].card))
     endings = ["", *(f"-{number}" for number in range(2, len(drawn) + 1))]
     card, note = drawn[0].card, ""
@@ -73,19 +68,9 @@ def sample(
     )
 
 
-TREE_PICTURES = 2 * DEFAULT_LEAVES - 1
-"""Pictures in the column of a tree, of which a model with few levels fills only the first."""
-_SHARP = 64
-"""Pixels of a side up to which a tree's pictures are enlarged; they are shown at 60 CSS pixels."""
-
-
 @dataclass(frozen=True)
 class _Drawn:
-    """A model that a page gets, and its samples.
-
-    Once the work is done, `last` holds the samples, and `tree` the pictures of a tree, (branches,
-    C, H, W) of each generation.
-    """
+    """A model that a page gets, and its samples, which `last` holds once the work is done."""
 
     name: str
     card: ModelCard
@@ -93,16 +78,13 @@ class _Drawn:
     seed: int
     numbers: Sequence[int]
     pixelated: bool
-    grow: bool
     condition: Condition | None = None
     last: list[NDArray[np.float32]] = field(default_factory=list)
-    tree: list[NDArray[np.float32]] = field(default_factory=list)
 
     @property
     def facts(self) -> dict[str, Any]:
         """Return numbers about it for the page, and the layout of the samples on its poster."""
         levels, axis = {}, self.card.axis
-        ends = (*self._splits, 0) if self.grow else ()
         if "prior" not in self.card.abilities:  # a page shows the levels of models of noise
             implicit = "ddim" in self.card.abilities
             levels = {"symbol": axis.symbol, "command": not implicit}
@@ -112,13 +94,8 @@ class _Drawn:
             "width": self.card.image_size,
             "channels": self.card.channels,
             **({"labels": list(self.card.labels.names)} if self.card.labels else {}),
-            **({"ticks": [axis.values[level] for level in ends]} if ends else {}),
             **levels,
         }
-
-    @property
-    def _splits(self) -> tuple[int, ...]:
-        return Hierarchy(model=self.name).splits_of(self.card)
 
     @property
     def _columns(self) -> int:
@@ -131,14 +108,6 @@ class _Drawn:
             sampler = sampler.conditioned(self.condition)
         if "ddim" in self.card.abilities:
             sampler = sampler.ddim(self.card.steps)
-        if self.grow:
-            tree = sampler.tree(self.seed, self._splits, None, self.card.noise_std)
-            for level, images in tree.seen("state"):
-                self.last[:] = [images[:1]]
-                if level in self._splits or not level:
-                    self.tree.append(images)
-                yield
-            return
         trajectory = sampler.begin(self.seed, self.numbers, self.card.noise_std)
         for images in displayed(trajectory, "mean"):
             self.last[:] = [images]
@@ -162,8 +131,7 @@ class _Drawn:
             f"poster{ending}": partial(self._poster, f"poster{ending}.avif"),
             f"poster-webp{ending}": partial(self._poster, f"poster{ending}.webp"),
         }
-        trees = {f"tree{ending}": partial(self._tree, f"tree{ending}.webp")} if self.grow else {}
-        return {**posters, **trees, **written}
+        return {**posters, **written}
 
     def _poster(self, name: str, folder: Path) -> MediaFile:
         side = self.card.image_size
@@ -171,18 +139,6 @@ class _Drawn:
         factor = scale_factor(*cells.size)
         pictures = enlarge(to_uint8(self.last[0]), factor, smooth=not self.pixelated)
         return write_still(sheet(pictures, cells.enlarged(factor)), folder / name)
-
-    def _tree(self, name: str, folder: Path) -> MediaFile:
-        """Write the pictures of the tree below each other, generation after generation."""
-        side = self.card.image_size
-        pictures = np.concatenate(self.tree)
-        empty = np.zeros((TREE_PICTURES - len(pictures), *pictures.shape[1:]), np.float32)
-        factor = 2 if side <= _SHARP else 1
-        column = Cells(TREE_PICTURES, side, side, 1, 0).enlarged(factor)
-        frames = to_uint8(np.concatenate([pictures, empty]))
-        return write_still(
-            sheet(enlarge(frames, factor, smooth=not self.pixelated), column), folder / name
-        )
 
 
 def refuse_heavy(name: str, model: BrowserModel) -> None:

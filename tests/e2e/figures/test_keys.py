@@ -54,7 +54,6 @@ CHANGES: dict[str, Any] = {
     "ddpm": None,
     "also": ["cascade"],
     "around": 0.5,
-    "grow": True,
     "model": "deep",
     "image": "own.png",
     "pixelated": True,

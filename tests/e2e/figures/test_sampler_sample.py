@@ -9,7 +9,6 @@ from PIL import Image
 
 from sitegen.core.errors import RefusedError
 from sitegen.figures.clips import displayed
-from sitegen.figures.hierarchy import Hierarchy
 from sitegen.media.frames import to_uint8
 from sitegen.media.manifest import Cells
 from sitegen.models import browser as module
@@ -54,23 +53,6 @@ def test_several(sources: Sources, tmp_path: Path) -> None:
         path = tmp_path / files[f"model{ending}"].path
         assert path.name == f"{name}-model.json"
         assert json.loads(path.read_text())["levels"] == sources[name].card.levels
-
-
-def test_tree(sources: Sources, sampler: Sampler, tmp_path: Path) -> None:
-    """The tree before a visitor grows one shows the states at its splits, and its leaves."""
-    made = job(sources, "sampler", count=1, seed=4, grow=True)
-    assert sum(1 for _ in made.work) == made.steps
-    file = made.stills["tree"](tmp_path)
-    splits = Hierarchy(model="tiny").splits_of(sampler.card)
-    tree = sampler.tree(4, splits).seen("state")
-    pictures = to_uint8(np.concatenate([images for level, images in tree if level in (*splits, 0)]))
-    (noted,) = made.parameters["choices"]
-    assert noted["ticks"] == [sampler.card.axis.values[level] for level in (*splits, 0)]
-    assert len(pictures) == 2 ** len(noted["ticks"]) - 1
-    with Image.open(tmp_path / file.path) as picture:
-        column = np.asarray(picture.convert("RGB"))
-    cells = Cells(len(pictures), SIDE, SIDE, 1, 0).enlarged(2)
-    assert decibels(cut_out(column, cells, 2), pictures) >= 35
 
 
 def test_heavy_models_are_refused_at_once(

@@ -251,8 +251,7 @@ def test_descriptions(kind: str, arguments: Any, card: ModelCard, words: str) ->
      ("interpolation", {"points": 5, "samples": [0, 1, 2, 3]}, (1000,)),
      ("interpolation", {"points": 5, "ddpm": "mnist-ddpm", "ddim_steps": 4}, (500, 50)),
      ("hierarchy", {"splits": [100, 60, 20]}, (1 + 2 * 40 + 4 * 40 + 8 * 19,)),
-     ("hierarchy", {"leaves": 2}, (1 + 2 * 99,)), ("sampler", {"count": 4}, (400,)),
-     ("sampler", {"grow": True}, (503,))],
+     ("hierarchy", {"leaves": 2}, (1 + 2 * 99,)), ("sampler", {"count": 4}, (400,))],
 )  # fmt: skip
 def test_evaluations(kind: str, arguments: Any, seen: tuple[int, ...]) -> None:
     """The images of all steps are counted for each model."""
