@@ -262,6 +262,7 @@ _SAMPLE: tuple[Row, ...] = (
 @click.option("--count", type=_COUNT, default=36, show_default=True, help="Number of samples.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the samples.")
 @click.option("--output", type=PATH, help="An .npz file, or a folder for PNGs.")
+@click.option("--address", help="An address of an atlas, as in 5.0231, in place of the samples.")
 @click.option("--sheet", type=PATH, help="A PNG of all samples, numbered, to choose from.")
 @click.option("--trajectory", is_flag=True, help="Keep the states and means of all levels.")
 @click.option("--card", type=PATH, help="The card of a checkpoint file.")
@@ -272,6 +273,7 @@ _SAMPLE: tuple[Row, ...] = (
 def sample(
     model: str,
     output: Path | None,
+    address: str | None,
     sheet: Path | None,
     card: Path | None,
     data: Path | None,
@@ -295,12 +297,19 @@ def sample(
       sitegen sample mnist --count 200 --sheet sheet.png
       sitegen sample mnist --count 2000 --seed 1 --output samples.npz
       sitegen sample digits --labels 3,7 --guidance 1.5 --output digits/
+      sitegen sample faces --address 5.0231 --output face.png
       sitegen sample mnist-ddpm --steps 10 --sampler-name ddim --output digits/
       sitegen sample checkpoint_130000.pth --card cifar10.toml --data cifar/ --output cifar.npz
     """
     from sitegen.generative.checkpoints.resampling import resampled
     from sitegen.models.registry import find_model
-    from sitegen.sampling.export import Request, Targets, check_targets, draw_samples
+    from sitegen.sampling.export import (
+        Request,
+        Targets,
+        check_targets,
+        draw_samples,
+        draw_tile,
+    )
 
     if output is None and sheet is None:
         raise click.UsageError("--output is missing: a file or a folder; or give --sheet FILE.png.")
@@ -313,8 +322,14 @@ def sample(
     if source.card.recording and context.get_parameter_source("count") == ParameterSource.DEFAULT:
         request["count"] = min(request["count"], source.card.recording.count)
     targets, samples = Targets(output, sheet), Request(**request)
-    check_targets(targets, samples)
     target = compute_target(device, precision)
+    if address is not None:
+        if output is None or sheet is not None or samples.trajectory:
+            raise click.UsageError("--address needs --output FILE.png, and no --sheet or states.")
+        level = draw_tile(_sampler(source, data, target), samples, address, output)
+        report.note(f"{source.name} at {address}, level {level}, in {output}")
+        return
+    check_targets(targets, samples)
     sampler = _sampler(source, data, target)
     draw_samples(sampler, samples, targets, report)
     count = "one sample" if samples.count == 1 else f"{samples.count} samples"

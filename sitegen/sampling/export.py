@@ -26,6 +26,7 @@ from sitegen.core.files import (
     write_atomic,
 )
 from sitegen.core.progress import Reporter
+from sitegen.generative.card.abilities import ABILITIES
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.labels import Condition
 from sitegen.generative.card.tables import RecordingConfig
@@ -129,6 +130,33 @@ def draw_samples(sampler: Sampler, request: Request, targets: Targets, report: R
                 keep_sheet(chosen, level, state, mean)
                 if mean is not None:
                     advance()
+
+
+def draw_tile(sampler: Sampler, request: Request, text: str, output: Path) -> int:
+    """Draw the tile of an atlas at an address into a PNG; return its level.
+
+    Raises ConfigError for a text that is no address of the model, for a target that is no PNG and
+    for a model without starts of its own; PlatformError if it cannot be written.
+    """
+    from sitegen.generative.maths.noise import Address
+    from sitegen.sampling.tiles import TILED, tiles_of
+
+    if output.suffix.lower() != ".png" or output.is_dir():
+        raise ConfigError(f"--output {output}: an address is one picture; end its name in .png")
+    if lacks := [ability for ability in TILED if ability not in sampler.card.abilities]:
+        missing = " and ".join(ABILITIES[ability] for ability in lacks)
+        raise ConfigError(f"--address: needs {missing}, which the model {sampler.name} lacks")
+    require_writable(output.parent, output)
+    tiles = tiles_of(
+        sampler.conditioned(request.condition(sampler.card, range(1))), request.seed or 0
+    )
+    try:
+        tile = tiles.at(Address.parse(text))
+    except ValueError as error:
+        raise ConfigError(f"--address: {error}") from None
+    with platform_errors(output):
+        write_atomic(output, png(to_uint8(tile.picture[None])[0]))
+    return tiles.ends[len(tile.address.digits)]
 
 
 def _steps(

@@ -12,6 +12,7 @@ draws per step also passes the draw's number.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -25,6 +26,8 @@ NoiseSource = Callable[..., Tensor]
 Shape = tuple[int, ...]
 
 LAST_SEED = 2**63 - 1
+MOST_SPLITS = 15
+"""The most digits of an address: its node has 32 bits."""
 _NOTHING = 1e-15
 """Upper bound of the floating-point value of cos(π/2), which is treated as 0."""
 
@@ -37,6 +40,7 @@ class Purpose(IntEnum):
     PRIOR_NOISE = 2
     BRANCH = 3
     INITIAL_NOISE = 4
+    TILE = 5
 
 
 def generator(
@@ -188,5 +192,59 @@ class Branching:
         return normal(self.seed, Purpose.BRANCH, nodes, level, self.shape, draw)
 
 
-Noise = Independent | Interpolated | Branching
-"""The noise of samples, or of a tree."""
+@dataclass(frozen=True)
+class Address:
+    """An image of the atlas, in which each split of a state has four continuations.
+
+    start: the sample of the seed whose initial state it has
+    digits: the continuation, 0 to 3, at each split from the first on
+    """
+
+    start: int
+    digits: tuple[int, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """Return the address in a text such as "5.0231" or "5". Raises ValueError for others."""
+        match = re.fullmatch(rf"(\d{{1,9}})(?:\.([0-3]{{1,{MOST_SPLITS}}}))?", text)
+        if match is None:
+            raise ValueError(f"{text!r} is no address; one is a start and digits 0 to 3, as 5.0231")
+        return cls(int(match[1]), tuple(map(int, match[2] or "")))
+
+    def __str__(self) -> str:
+        digits = "".join(map(str, self.digits))
+        return f"{self.start}.{digits}" if digits else f"{self.start}"
+
+    def node(self, depth: int) -> int:
+        """Return the number of its node after `depth` splits: 2^32 · start + that in a tree of 4.
+
+        The root of such a tree is 1, and the children of n are 4n to 4n + 3.
+        """
+        number = 1
+        for digit in self.digits[:depth]:
+            number = 4 * number + digit
+        return (self.start << 32) + number
+
+
+@dataclass(frozen=True)
+class Addressed:
+    """Noise of the images at addresses, which share it down to the split at which they part.
+
+    samples: the addresses, each with a digit for every split that it passes
+    splits: levels that fall; steps that leave such a level or one below have noise of their own
+    """
+
+    seed: int
+    samples: tuple[Address, ...]
+    splits: tuple[int, ...]
+    shape: Shape
+
+    def __call__(self, level: int, draw: int = 0) -> Tensor:
+        """The noise (N, C, H, W) of the step that leaves `level`."""
+        depth = sum(split >= level for split in self.splits)
+        nodes = [address.node(depth) for address in self.samples]
+        return normal(self.seed, Purpose.TILE, nodes, level, self.shape, draw)
+
+
+Noise = Independent | Interpolated | Branching | Addressed
+"""The noise of samples, of a tree, or of an atlas."""

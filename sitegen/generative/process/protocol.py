@@ -59,13 +59,17 @@ class GenerativeProcess:
     model: the network. It decides no equality, so that a process can be compared, and sent without
         it
     begin: the level of the initial states, one of those that are visited; the first if not given
+    end: the level at which samples stop, a visited one; 0 if not given
     condition: labels of the samples; None for none
+    bare: whether `pixels` returns states unchanged
     """
 
     card: ProcessCard
     model: Any = field(compare=False, repr=False)
     begin: int | None = field(default=None, kw_only=True)
+    end: int = field(default=0, kw_only=True)
     condition: Condition | None = field(default=None, kw_only=True)
+    bare: bool = field(default=False, kw_only=True)
 
     @cached_property
     def network(self) -> Any:
@@ -93,11 +97,13 @@ class GenerativeProcess:
 
     @property
     def levels(self) -> Sequence[int]:
-        """The levels of the states, from the first to 0."""
+        """The levels of the states, from the first to the last."""
         levels = self.card.visited_levels
-        if self.begin is not None and self.begin not in levels:
-            raise ValueError(f"begins at level {self.begin}, which is not visited")
-        return levels[0 if self.begin is None else levels.index(self.begin) :]
+        begin = levels[0] if self.begin is None else self.begin
+        for level in (begin, self.end):
+            if level not in levels:
+                raise ValueError(f"begins or ends at level {level}, which is not visited")
+        return levels[levels.index(begin) : levels.index(self.end) + 1]
 
     def start(self, seed: int, samples: Sequence[int]) -> Tensor:
         """Return the initial states (N, C, H, W) of N samples of a seed, without a prior."""
@@ -114,7 +120,7 @@ class GenerativeProcess:
 
     def pixels(self, states: Tensor, level: int) -> Tensor:
         """Return states or images (N, C, H, W) of a level in [0, 1] pixel units, unclipped."""
-        return self.card.pixels(states, level)
+        return states if self.bare else self.card.pixels(states, level)
 
     def between(self, first: Tensor, last: Tensor, points: int) -> Tensor:
         """Return initial states (points, C, H, W) on the path from one (C, H, W) to another."""
@@ -227,11 +233,9 @@ class Renoised(GenerativeProcess):
     """A process with siblings that join the samples at levels.
 
     siblings: by level, the states (N, C, H, W) that join the N samples there
-    bare: whether `pixels` returns states unchanged
     """
 
     siblings: tuple[tuple[int, Tensor], ...] = field(default=(), compare=False)
-    bare: bool = False
 
     def move(self, level: int, below: int, x: Tensor, draw: Draw, memory: Any = None) -> Moved:
         """Return the states below; siblings join where theirs begins."""
@@ -239,10 +243,6 @@ class Renoised(GenerativeProcess):
         if siblings is not None:  # each follows its state
             x = torch.stack([x, siblings[: len(x)].to(x)], dim=1).flatten(0, 1)
         return super().move(level, below, x, draw, memory)
-
-    def pixels(self, states: Tensor, level: int) -> Tensor:
-        """Return the pixels of states, or the states themselves."""
-        return states if self.bare else super().pixels(states, level)
 
 
 def renoised_tree(
