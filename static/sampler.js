@@ -7,7 +7,7 @@
   const WORKER = new URL(document.currentScript.dataset.worker, document.baseURI).href;
   const [FEWEST, MOST] = [4, 24]; // limits of the number of stored pictures, depending on memory
   const NUMBERS = 2 ** 25;
-  const [SEVERAL, LEAVES] = [4, 8]; // number of samples for one press, and in a tree
+  const SEVERAL = 4; // number of samples for one press
   const [BRANCHES, LONGEST] = [64, 2000]; // maximum branches, and characters, of a picture in a link
   const SAVED = 512; // approximate size of a saved picture in pixels
   const [FPS, REST] = [24, 24]; // of a film; frames for which its last picture stays
@@ -113,10 +113,9 @@
       Object.assign(this, { figure, box, words: box.dataset });
       for (const name of [
         "new", "several", "details", "save", "film", "link", "cost", "told", "fetch", "trouble",
-        "slider", "readout", "shows", "about", "tree", "shelf", "start",
+        "slider", "readout", "shows", "about", "shelf", "start",
         "hues", "between", "one", "other", "share", "labels", "guidance", "kept", "tabs",
       ]) this[name] = find(name);
-      this.grows = box.classList.contains("sampler-grows");
       this.noise = "noise" in box.dataset; // it starts from noise, and nothing is random after that
       this.ofPicture = [...box.querySelectorAll("[inert]")]; // controls that need a picture
       this.canvas = box.querySelector("canvas");
@@ -185,7 +184,7 @@
       else this.tell(this.words.waiting);
     }
 
-    /* Draw the next sample or samples, the picture of a link, or the next tree. */
+    /* Draw the next sample or samples, or the picture of a link. */
     sample(count = 1) {
       const { wanted } = this;
       if (wanted) {
@@ -196,7 +195,6 @@
       }
       const next = () =>
         fresh({ seed: this.seed, number: this.number++, branches: [], ...this.label() });
-      if (this.grows) return this.branch(next());
       this.draw(Array.from({ length: count }, next));
     }
 
@@ -217,7 +215,7 @@
     relabel() {
       const { picture } = this;
       this.labels.querySelector("b").textContent = Number(this.guidance.value).toFixed(1);
-      if (!picture || picture.between || this.grows) return this.sample();
+      if (!picture || picture.between) return this.sample();
       const { seed, number, mean } = picture;
       const wanted = { seed, number, branches: [], ...(mean && { mean }), ...this.label() };
       const drawn = this.pictures.find((each) => written(each) === written(wanted));
@@ -243,29 +241,6 @@
       return Math.max(0, ...taken) + 1;
     }
 
-    /* Grow a tree from the start of a picture: every branch splits in two at K, 2K/3 and 4K/9, or
-       at the next visited level below, as in the figure `hierarchy`. */
-    async branch(picture) {
-      this.halt();
-      const asked = (this.asked = {});
-      this.busy(true);
-      if (!(await this.come()) || this.asked !== asked) return;
-      const { model } = this;
-      const depth = Math.floor(Math.log2(Math.min(LEAVES, this.most())));
-      const [top] = model.visited;
-      const root = { ...said(picture), branches: [] };
-      const known = this.pictures.find((each) => written(each) === written(root) && each.whole);
-      const leaves = [known ?? fresh(root)];
-      let [level, unused] = [top, this.unused(root)];
-      for (let split = 0; split < depth; split++) {
-        const below = Math.min(level, top * (2 / 3) ** split + 0.5);
-        level = model.visited.find((each) => each <= below && (each < level || !split));
-        if (!level) break;
-        for (const leaf of [...leaves]) leaves.push(branchOf(leaf, level, unused++));
-      }
-      this.draw(leaves.filter((leaf) => leaf !== known), { seen: leaves[0] });
-    }
-
     recolour() {
       if (!this.picture || this.picture.between) return;
       const value = this.start.value;
@@ -288,10 +263,9 @@
     }
 
     /* Cancel current drawing and draw pictures. coarse: use few levels and do not store them;
-       level: the final position of the slider; seen: the picture to show large. */
-    async draw(pictures, { coarse = false, level = 0, seen = pictures[0] } = {}) {
+       level: the final position of the slider. The first picture is shown large. */
+    async draw(pictures, { coarse = false, level = 0 } = {}) {
       this.halt();
-      if (!pictures.length) return this.choose(seen);
       const asked = (this.asked = {});
       this.trouble.hidden = true;
       this.busy(true);
@@ -305,8 +279,8 @@
       Object.assign(this, { asked: undefined, rough: coarse, aim: level });
       if (!coarse) this.tell(pictures.length > 1 ? this.words.several : this.words.begun);
       this.many = pictures.length > 1;
-      this.picture = seen;
-      this.following = pictures.includes(seen);
+      this.picture = pictures[0];
+      this.following = true;
       this.slider.max = this.model.visited.length - 1;
       for (const picture of pictures) {
         start(picture);
@@ -316,7 +290,7 @@
       if (this.many) this.kept.checked = true; // only the first is large
       for (const [id, picture] of this.running)
         this.pool.submit({ id, picture: said(picture), coarse, start: () => start(picture) });
-      if (!coarse) this.choose(seen);
+      if (!coarse) this.choose(this.picture);
     }
 
     /* Start the workers; return whether they started. */
@@ -330,8 +304,8 @@
       this.cost.hidden = true;
       try {
         const part = (name) => import(new URL(name, WORKER));
-        const parts = ["worker-pool.js", "tree.js", "film.js"].map(part);
-        const [{ WorkerPool }, { TreeView }, films] = await Promise.all(parts);
+        const parts = ["worker-pool.js", "film.js"].map(part);
+        const [{ WorkerPool }, films] = await Promise.all(parts);
         const whole = (uri) => new URL(uri, document.baseURI).href;
         const files = { model: whole(this.words.model), weights: whole(this.words.weights) };
         const pool = new WorkerPool((data) => this.hear(data), (fault) => this.lose(pool, fault));
@@ -342,12 +316,6 @@
           Object.assign(this.fetch, { hidden: !this.asked, value: percent });
         });
         this.fetch.hidden = true;
-        if (this.grows) this.view ??= new TreeView(this.tree.firstElementChild, {
-          open: (picture, level) => this.choose(picture, level),
-          draw: (canvas, state) => show(canvas, state, this.model),
-          said: (picture, level) => fill(this.words.seen, { name: this.name(picture), level }),
-          tick: (level) => fill(this.tree.dataset.tick, { sigma: scale(this.model.sigmas[level]) }),
-        });
         this.init();
         await this.offerFilms(films);
         return true;
@@ -419,7 +387,6 @@
         picture.states.push(state);
         if (this.picture === picture && this.following) this.at = picture.levels.length - 1;
         if (reducedMotion.matches) return;
-        this.view?.refresh(picture);
         // Flat levels come faster than a screen shows them.
         if (this.picture === picture) this.frame ??= requestAnimationFrame(() => this.paint());
       }
@@ -442,7 +409,6 @@
         this.at = place < 0 ? picture.levels.length - 1 : place;
       }
       if (!rough) this.sketch(picture);
-      this.view?.refresh(picture);
       if (this.picture === picture) this.paint();
       if (rough || this.drawing) return;
       const whole = this.many ? words.all : words.done;
@@ -537,21 +503,6 @@
     count() {
       this.pictures.forEach((each, place) => (each.radio.value = place));
       this.offer();
-      this.showTree();
-    }
-
-    /* Show the tree of the visible sample, if it has branches. */
-    showTree() {
-      const { picture, view, tree } = this;
-      if (!view) return;
-      const { between } = picture ?? {};
-      const root = { ...said(picture ?? {}), branches: [] };
-      const siblings = (each) => !each.between && written({ ...each, branches: [] }) === written(root);
-      const pictures = picture && !between ? this.pictures.filter(siblings) : [];
-      const shownTree = pictures.map(written).join();
-      if (shownTree === this.shownTree) return;
-      this.shownTree = shownTree;
-      view.show(pictures, picture && fill(tree.dataset.text, { name: this.name(root) }));
     }
 
     /* Place a branch after its parent and its siblings. */
@@ -619,7 +570,6 @@
       const place = picture.levels.findIndex((each) => each <= level);
       this.at = place < 0 ? picture.levels.length - 1 : place;
       this.following = level === 0 && [...this.running.values()].includes(picture);
-      this.showTree();
       if (reducedMotion.matches && this.following) this.update();
       else this.paint();
     }
@@ -659,7 +609,6 @@
       idle(this.details, fixed || level === undefined);
       for (const each of [this.save, this.film, this.link]) idle(each, level === undefined);
       if (level === undefined) return;
-      this.view?.mark(picture, level);
       const values = { level, sigma: scale(model.sigmas[level]), name: this.name(picture) };
       this.slider.value = model.visited.indexOf(level);
       this.slider.setAttribute("aria-valuetext", fill(this.slider.dataset.text, values));

@@ -3,7 +3,9 @@
    float32. They are identical to the last bit, except if a browser's logarithm differs in a draw
    from the tail, which is one in four thousand. */
 
-export const Purpose = { STEP: 0, INITIAL_STATE: 1, PRIOR_NOISE: 2, BRANCH: 3, INITIAL_NOISE: 4 };
+export const Purpose = {
+  STEP: 0, INITIAL_STATE: 1, PRIOR_NOISE: 2, BRANCH: 3, INITIAL_NOISE: 4, TILE: 5,
+};
 
 const BLOCKS = 128; // generated at a time, of eight words each
 const LAYERS = 256;
@@ -100,6 +102,13 @@ export function normals(kernels, seed, purpose, sample, level, count) {
   const numbers = new Float32Array(count);
   for (let i = 0; i < count; i++) numbers[i] = words.normal();
   return numbers;
+}
+
+/* The number of a tile of an atlas for its noise: that of its start, and of its place in the tree in
+   which each node splits in four. `digits` is a text of the digits 0 to 3. */
+export function tileNode(start, digits) {
+  const heap = [...digits].reduce((node, digit) => 4n * node + BigInt(digit), 1n);
+  return (BigInt(start) << 32n) + heap;
 }
 
 /* Noise on the great circle from one source to another: the first's at angle 0, the second's at

@@ -15,7 +15,7 @@ import { CosineNet, UNet } from "./networks.js";
 import { chosenState, normals, Purpose } from "./noise.js";
 
 export { Kernels } from "./kernels.js";
-export { interpolated, normals, Purpose } from "./noise.js";
+export { interpolated, normals, Purpose, tileNode } from "./noise.js";
 
 const PRIOR = "prior.coefficients";
 const RESIDUAL = "statistics.residual";
@@ -75,6 +75,14 @@ export class Sampler {
     const [near, far] = [Math.cos((share * Math.PI) / 2), Math.sin((share * Math.PI) / 2)];
     const [first, last] = [hidden(one), hidden(other)];
     return shown(first.map((value, i) => near * value + far * last[i]));
+  }
+
+  /* A finished image with noise, as the forward process of a flow or a DDPM has it at a level. */
+  renoised(image, level, noise) {
+    const { implicit, flow } = this.description;
+    const added = flow && Math.abs(flow.times[level] - flow.times[0]);
+    const [kept, fresh] = implicit ? implicit.state[level] : [1 - added, added];
+    return shown(hidden(image).map((value, i) => kept * value + fresh * noise[i]));
   }
 
   /* The noise of a sample: standard normal numbers for the level at which a step begins. */

@@ -13,9 +13,13 @@
    of its flat start in each channel, if it was changed; the number of its class, its `kind`, if chosen,
    and the `guidance` towards it. An interpolation is `between` two such
    pictures, with a `share`. `from` is a level and the state there, if known; `coarse` uses few levels.
-   The state at level 0 is the last mean. */
+   The state at level 0 is the last mean.
 
-import { interpolated, Kernels, normals, Purpose, Sampler } from "./sampler.js";
+   A tile of an atlas is a picture with the `digits` of its splits. It is drawn `until` a level, and
+   only the state there is sent. `from` is the state of its parent, or the finished picture to be
+   `renoised` at that level. */
+
+import { interpolated, Kernels, normals, Purpose, Sampler, tileNode } from "./sampler.js";
 
 const COARSE = 10; // steps while a slider moves
 const [MOST_PIXELS, MOST_LEVELS] = [1024, 10000]; // limits: pixels per side, levels of a model
@@ -112,19 +116,22 @@ function hues() {
 async function draw({ draw: id, picture, from, coarse }) {
   current = id;
   const { visited } = sampler.description;
-  const start = from?.state ?? startOf(picture);
+  const noise = noiseOf(picture);
+  let start = from?.state ?? startOf(picture);
+  if (picture.renoised) start = sampler.renoised(start, from.level, noise(from.level));
   if (!from) postMessage({ id, level: visited[0], state: start });
   const options = { from: from?.level, visited: coarse ? few(visited) : visited, ...labels(picture) };
-  const steps = sampler.descend(start, noiseOf(picture), options);
+  const steps = sampler.descend(start, noise, options);
   let seconds = 0;
-  for (;;) {
+  for (let reached = from?.level ?? visited[0]; !(reached <= picture.until); ) {
     const begun = performance.now();
     const { value: step, done } = steps.next();
     seconds += (performance.now() - begun) / 1000;
     if (done) break;
     const { level, state, mean, sharp } = step;
     if (!state.every(sound)) return postMessage({ id, ended: "diverged", level });
-    postMessage({ id, level, state: level ? state : mean, sharp });
+    reached = level;
+    if (!(level > picture.until)) postMessage({ id, level, state: level ? state : mean, sharp });
     await turn();
     while (paused && current === id) await new Promise((resolve) => (wake = resolve));
     if (current !== id) return postMessage({ id, ended: "stopped" });
@@ -175,14 +182,17 @@ function startOf({ seed, number, mean, kind, between, share }) {
   }, new Float32Array(state.length));
 }
 
-function noiseOf({ seed, number, branches = [], between, share }) {
+function noiseOf({ seed, number, branches = [], between, share, digits }) {
   if (between) return interpolated(...between.map(noiseOf), (share * Math.PI) / 2);
   const { image_size: size, channels } = sampler.description;
+  const drawn = (purpose, node, level) =>
+    normals(kernels, BigInt(seed), purpose, node, level, channels * size ** 2);
+  if (digits !== undefined) return (level) => drawn(Purpose.TILE, tileNode(number, digits), level);
   const own = sampler.noise(BigInt(seed), number);
   return (level) => {
     const branch = branches.findLast((each) => each.level >= level);
     if (!branch) return own(level);
     const node = (BigInt(branch.number) << 32n) + BigInt(number);
-    return normals(kernels, BigInt(seed), Purpose.BRANCH, node, level, channels * size ** 2);
+    return drawn(Purpose.BRANCH, node, level);
   };
 }
