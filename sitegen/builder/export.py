@@ -102,9 +102,9 @@ def _endings(name: str, record: Record, options: ExportOptions) -> list[str]:
 
 
 def _write_strip(record: Record, levels: tuple[int, ...], store: Store, path: Path) -> None:
-    """Write moments of a clip side by side, each below its level; of a still, the picture."""
+    """Write moments of a clip side by side, each above its level; of a still, the picture."""
     from sitegen.media.encoder import frames_at
-    from sitegen.media.exports import labelled_strip, read_frame, write_frame
+    from sitegen.media.sheets import read_frame, strip, write_frame
 
     shown = sorted(set(record.levels), reverse=True)
     if "mp4" not in record.files or len(shown) < 2:
@@ -125,4 +125,4 @@ def _write_strip(record: Record, levels: tuple[int, ...], store: Store, path: Pa
         shutil.copyfile(store.object(clip), folder / "clip.mp4")
         frames = frames_at(folder / "clip.mp4", numbers, (clip.width, clip.height))
     pairs = zip(levels, numbers, strict=True)
-    write_frame(labelled_strip([(f"k = {level}", frames[at]) for level, at in pairs]), path)
+    write_frame(strip({f"k = {level}": frames[at] for level, at in pairs}), path)

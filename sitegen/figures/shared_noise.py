@@ -77,7 +77,7 @@ class SharedNoise(ChosenKind):
     def sample(self, models: ModelProvider, figure: Figure) -> RenderJob:
         """Return the job with a column for each initial state and a row for each noise."""
         from sitegen.figures.clips import displayed, grid_job, noise_std_of
-        from sitegen.figures.noise_measures import Images, measured, spread
+        from sitegen.figures.prior_spread import spread
         from sitegen.generative.maths.noise import Interpolated
 
         sampler = self.sampler(models)
@@ -96,23 +96,14 @@ class SharedNoise(ChosenKind):
         points = tuple((number, number, 0.0) for number in numbers)
         noise = Interpolated(self.seed, points, card.shape)
         trajectory = sampler.run(repeated, noise, noise_std_of(self, card))
-        u_K = trajectory.u_K[: self.count].cpu().numpy()
-        last: list[Images] = []
-
-        def seen() -> Iterator[Images]:
-            for images in displayed(trajectory, self.show):
-                last[:] = [images]
-                yield images
-
         return grid_job(
             figure,
             card,
             self.count,
-            seen(),
+            displayed(trajectory, self.show),
             samples=numbers,
             together=True,
             parameters={"vary": vary} if vary else {},
-            results=lambda: measured(u_K, last[0], vary),
         )
 
     def describe(self, cards: Sequence[ModelCard]) -> str:

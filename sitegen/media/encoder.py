@@ -11,6 +11,7 @@ the finished pictures are known before the first frame is drawn.
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -22,10 +23,11 @@ import numpy as np
 
 from sitegen.core.errors import PlatformError, TargetError
 from sitegen.core.files import digest, platform_errors, require_space, temporary_folder
-from sitegen.media.ffmpeg import GET_ENCODER, executable
 from sitegen.media.frames import Frame, enlarge, sheet
 from sitegen.media.manifest import Cells, ClipSource, MediaFile
 
+GET_ENCODER = "`pip install --force-reinstall imageio-ffmpeg` installs a working ffmpeg"
+NONE_STARTS = f"no ffmpeg starts here: %s; {GET_ENCODER}, unless memory or processes are short"
 CRF, KEYFRAMES = 25, 10
 """Quality of x264, and the frames that differ from a keyframe to the next.
 
@@ -95,6 +97,19 @@ def encode_clip(
         for file in files.values():
             (work / file.path).replace(folder / file.path)
     return files
+
+
+def executable() -> str:
+    """Return the path of the ffmpeg to use. Raises PlatformError if there is none."""
+    try:
+        from imageio.plugins.ffmpeg import get_exe
+
+        program = str(get_exe())  # type: ignore[no-untyped-call]
+    except (ImportError, RuntimeError) as error:
+        raise PlatformError(NONE_STARTS % error) from error
+    if shutil.which(program) is None:
+        raise PlatformError(f"{program} cannot be run as ffmpeg; {GET_ENCODER}")
+    return program
 
 
 def write_still(frame: Frame, path: Path, quality: int | None = None) -> MediaFile:

@@ -47,8 +47,8 @@ from sitegen.generative.training.train import (
     Run,
     Training,
 )
-from sitegen.media.contact_sheet import contact_sheet, png
 from sitegen.media.frames import to_uint8
+from sitegen.media.sheets import contact_sheet, png
 from sitegen.models.new_card import SUBJECT, Ask
 
 LONG = 25
@@ -299,9 +299,7 @@ def draw_sheet(run: Run, name: str) -> Path:
     for step in run_process(process, state, noise):
         state = process.pixels(step.mean, step.level)
     images_seen = run.step * run.options.batch_size
-    sheet = contact_sheet(
-        to_uint8(state.cpu().numpy()), numbers, f"{name}, {images_seen:,} images seen"
-    )
+    sheet = contact_sheet(to_uint8(state.cpu().numpy()), f"{name}, {images_seen:,} images seen")
     path = run.training.folder / SHEET_NAME
     write_atomic(path, png(sheet))
     return path

@@ -30,8 +30,8 @@ from sitegen.generative.card.abilities import ABILITIES
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.labels import Condition
 from sitegen.generative.card.tables import RecordingConfig
-from sitegen.media.contact_sheet import MOST_PIXELS, SheetLayout, contact_sheet, png
 from sitegen.media.frames import Frame, to_uint8
+from sitegen.media.sheets import MOST_PIXELS, contact_cells, contact_sheet, contact_size, png
 
 if TYPE_CHECKING:
     from sitegen.sampling.models import Sampler
@@ -199,7 +199,7 @@ def check_targets(targets: Targets, request: Request, side: int | None = None) -
     if sheet.suffix.lower() != ".png" or sheet.is_dir():
         raise ConfigError(f"--sheet {sheet}: is one picture; give a name that ends in .png")
     if side is not None:
-        height, width = SheetLayout(request.count, side, len(str(request.count - 1))).size
+        width, height = contact_size(contact_cells(request.count, side))
         if height * width > MOST_PIXELS:
             raise ConfigError(
                 f"--sheet: {request.count} pictures take {width} × {height} pixels, and "
@@ -264,7 +264,7 @@ def _sheet(sheet: Path | None, request: Request, name: str) -> Iterator[_Keep]:
     yield keep
     seed = "" if request.seed is None else f", seed {request.seed}"
     heading = f"{name}{seed}, samples 0 to {request.count - 1}"
-    drawn = contact_sheet(np.concatenate(finals), range(request.count), heading)
+    drawn = contact_sheet(np.concatenate(finals), heading)
     with platform_errors(sheet):
         write_atomic(sheet, png(drawn))
 

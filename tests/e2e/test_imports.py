@@ -16,7 +16,7 @@ PACKAGE = ROOT / "sitegen"
 
 # What needs torch or the encoder as soon as it is imported, beside `generative`.
 BRIDGES = {
-    "sitegen.figures.noise_measures",
+    "sitegen.figures.prior_spread",
     "sitegen.models.priors", "sitegen.models.training",
     "sitegen.sampling.models", "sitegen.sampling.hosted",
 }  # fmt: skip

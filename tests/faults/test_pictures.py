@@ -13,7 +13,7 @@ from PIL import EpsImagePlugin, Image
 from sitegen.content.embeds import read_photo
 from sitegen.core.errors import PlatformError, RefusedError
 from sitegen.generative.data.images import image_side, read_picture
-from sitegen.media.exports import read_frame
+from sitegen.media.sheets import read_frame
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 16 16\n%%EndComments\nshowpage\n%%EOF\n"
 

@@ -13,8 +13,7 @@ from PIL import Image
 
 from sitegen.core.errors import PlatformError, TargetError
 from sitegen.media import encoder
-from sitegen.media.encoder import encode_clip, frames_at, write_still
-from sitegen.media.ffmpeg import executable
+from sitegen.media.encoder import encode_clip, executable, frames_at, write_still
 from sitegen.media.frames import Frame
 from sitegen.media.manifest import Cells, ClipSource, TreeNode
 from tests.support.pictures import cut_out, decibels

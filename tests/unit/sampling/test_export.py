@@ -19,8 +19,8 @@ from sitegen.core.errors import ConfigError, PlatformError, TargetError
 from sitegen.generative.maths.noise import independent, initial_noise
 from sitegen.generative.process.base import to_pixels
 from sitegen.generative.process.protocol import reverse_process
-from sitegen.media.contact_sheet import SheetLayout
 from sitegen.media.frames import to_uint8
+from sitegen.media.sheets import contact_cells, contact_size
 from sitegen.models.registry import model_source
 from sitegen.sampling import export as sampling
 from sitegen.sampling import trajectory
@@ -138,16 +138,17 @@ def test_sheet(sampler: Sampler, tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["sheet.png"]
     sheet = np.asarray(Image.open(path))
     side = sampler.card.image_size
-    layout = SheetLayout(13, side, 2)
-    assert (layout.columns, sheet.shape) == (10, (*layout.size, 3))
+    cells = contact_cells(13, side)
+    assert (cells.columns, sheet.shape) == (10, (*contact_size(cells)[::-1], 3))
     finals = to_uint8(draw(sampler, tmp_path, count=13, seed=5)["final"])
     for at, final in enumerate(finals):
-        top, left = layout.corner(at)
-        spot = sheet[top : top + layout.picture, left : left + layout.picture]
-        np.testing.assert_array_equal(spot[:: layout.factor, :: layout.factor], final)
-        below = sheet[top + layout.picture : top + layout.cell[0], left : left + layout.picture]
+        left, top = cells.corners[at][0] + 24, cells.corners[at][1] + 72
+        spot = sheet[top : top + cells.width, left : left + cells.width]
+        factor = cells.width // side
+        np.testing.assert_array_equal(spot[::factor, ::factor], final)
+        below = sheet[top + cells.width : top + cells.height, left : left + cells.width]
         assert 20 < (below.min(2) < 128).sum() < 400
-    heading = sheet[: layout.corner(0)[0]]
+    heading = sheet[:72]
     assert (heading.min(2) < 128).sum() > 200
     draw_samples(sampler, Request(1), Targets(tmp_path / "one.npz", path), Silent())
     assert (tmp_path / "one.npz").exists()
