@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sitegen.core.progress import Advance, duration
+from sitegen.core.progress import Advance
 from sitegen.core.source import plain
 
 if TYPE_CHECKING:
@@ -96,10 +96,7 @@ class Console:
         else:
             log = Log(title, steps)
 
-            def show(progress: Progress) -> None:
-                log.update(progress.step, progress.steps, measures(progress), progress.seconds_left)
-
-            yield show
+            yield lambda progress: log.update(progress.step, progress.steps, measures(progress))
 
     @cached_property
     def _display(self) -> Display:
@@ -170,14 +167,10 @@ class Log:
     def advance(self) -> None:
         """Count a step."""
         self._done += 1
-        done, steps = self._done, self._steps
-        elapsed = self._clock() - self._started
-        if done != steps:  # `end` prints the last one
-            self.update(done, steps, "", elapsed / done * (steps - done) if steps else None)
+        if self._done != self._steps:  # `end` prints the last one
+            self.update(self._done, self._steps)
 
-    def update(
-        self, done: int, steps: int | None, measures: str, seconds_left: float | None
-    ) -> None:
+    def update(self, done: int, steps: int | None, measures: str = "") -> None:
         """Print the number of steps that are done, unless a line was printed just before."""
         self._done = done
         is_last, now = done == steps, self._clock()
@@ -185,8 +178,7 @@ class Log:
             return
         self._last_line = now
         total = f" of {steps:,}" if steps else ""
-        time_left = f"about {duration(seconds_left)} left" if seconds_left else ""
-        self._say(", ".join(filter(None, [f"step {done:,}{total}", measures, time_left])))
+        self._say(", ".join(filter(None, [f"step {done:,}{total}", measures])))
 
     def end(self) -> None:
         """Print the number of steps and the time that they took."""

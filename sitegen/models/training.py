@@ -141,7 +141,7 @@ def train_model(
             run.end_here()
         run.measured, run.ends_at = prepared.measured, prepared.ends_at
         draw = partial(draw_sheet, name=name)
-        run.looks = Looks(run.model.card, look_every_s(60 * (options.minutes or LONG)), draw)
+        run.looks = Looks(look_every_s(60 * (options.minutes or LONG)), draw)
         for line in _beginning(name, run):
             report.note(line)
         measuring = partial(report.rendering, f"{name}: estimating its residual variance")

@@ -17,7 +17,7 @@ from sitegen.generative.card.limits import DEFAULT_LEVELS
 from sitegen.generative.training.options import TrainingOptions
 from sitegen.generative.training.recipe import FROM_NOISE, card_of
 from sitegen.generative.training.residual import IMAGES, evaluations
-from sitegen.generative.training.train import DRAWN_MEASURED, Looks, Run, Training, steps_in
+from sitegen.generative.training.train import DRAWN_MEASURED, Run, Training
 
 SIDES = (64, 32)
 """Sides in pixels to which larger images, or images of several sizes, may be scaled."""
@@ -86,7 +86,7 @@ def chosen_for(
     precision: Precision,
     choices: Mapping[str, Any],
 ) -> Duration:
-    """Choose a run of a kind of model for `seconds`, which include all phases after the last step.
+    """Choose a run of a kind of model for `seconds`, with the estimate after the last step.
 
     The side is the first of `sides` at which the run sees enough images, else the last.
     """
@@ -101,9 +101,8 @@ def chosen_for(
         batch = options_for(_MEASURED_STEPS, choices).batch_size
         most = _MEASURING * seconds / per_step * 3 * batch  # evaluations, three of them an image
         measured = min(IMAGES, max(DRAWN_MEASURED, int(most / card.steps)))
-        looks = Looks(card, look_every_s(seconds))
-        other_evaluations = evaluations(card, measured) + looks.evaluated_in(seconds)
-        steps = steps_in(seconds / per_step, other_evaluations / (3 * batch))
+        estimate = evaluations(card, measured) / (3 * batch)  # in steps
+        steps = max(1, int(seconds / per_step - estimate))
         if steps * batch >= ENOUGH:
             break
     return Duration(card, options_for(steps, choices), per_step, measured)

@@ -24,12 +24,6 @@ def evaluations(card: ModelCard, count: int = IMAGES) -> int:
     return count * card.steps if card.estimates_variance else 0
 
 
-def u_net_evaluations(card: ModelCard) -> int:
-    """Return how often a sample evaluates a U-Net."""
-    bands = [card.networks[card.band_at(level)] for level in card.visited_levels[:-1]]
-    return card.evaluations * sum(band.cosines is None for band in bands)
-
-
 @torch.no_grad()
 def residual_shares(
     model: Model,

@@ -42,7 +42,7 @@ from sitegen.generative.training.loss import (
     loss_per_image,
 )
 from sitegen.generative.training.options import TrainingOptions
-from sitegen.generative.training.residual import IMAGES, evaluations, u_net_evaluations
+from sitegen.generative.training.residual import IMAGES, evaluations
 
 SHEET_NAME = "samples.png"
 FIRST_SAVE_S = 10.0
@@ -53,7 +53,7 @@ LARGEST_WEIGHT = 60_000.0
 """Largest weight; weights are stored as float16, which ends at 65,504."""
 REPORT_EVERY_S = 0.5
 TIMED_STEPS, FEWEST_TIMED = 50, 5
-"""Most and fewest recent steps whose median duration gives the time left: single steps on a busy
+"""Most and fewest recent steps whose median duration gives the speed: a single step on a busy
 machine may take a hundred times as long."""
 UNLABELLED = 0.15
 """Share of the images that a network with labels sees without theirs."""
@@ -122,23 +122,14 @@ class Run:
     def _end_in_time(self, per_step: float) -> None:
         """Choose the last step again, so that the run ends at `ends_at`, if it has a duration.
 
-        `per_step` are the seconds of a step as they are now. Once the learning rate falls, which
-        depends on the number of steps, it stays.
+        `per_step` are the seconds of a step as they are now, with its share of saves and sheets.
+        Once the learning rate falls, which depends on the number of steps, it stays.
         """
         if self.ends_at is not None and self.step < self.options.first_decay_step:
             remaining_s = self.ends_at - time.monotonic()
-            self._end_at(
-                self.step + steps_in(remaining_s / per_step, self._steps_after(remaining_s))
-            )
-
-    def _steps_after(self, remaining_s: float) -> float:
-        """Return the time of sheets in `left` seconds and of the estimate at the end, in steps.
-
-        One evaluation of a network takes about a third of its part in a step.
-        """
-        more = evaluations(self.model.card, self.measured)
-        more += self.looks.evaluated_in(remaining_s) if self.looks else 0
-        return more / (3 * self.options.batch_size)
+            # One evaluation of a network takes about a third of its part in a step.
+            estimate = evaluations(self.model.card, self.measured) / (3 * self.options.batch_size)
+            self._end_at(self.step + max(1, int(remaining_s / per_step - estimate)))
 
     def weights(self) -> dict[str, Tensor]:
         """Return the tensors of the trained model: averaged weights and the data's statistics."""
@@ -261,6 +252,7 @@ class Run:
         Raises TargetError if training diverges, PlatformError if the disk fails.
         """
         recent: deque[Batch] = deque(maxlen=AVERAGED_STEPS)
+        first, other_s = self.step, 0.0
         durations: deque[float] = deque(maxlen=TIMED_STEPS)
         save_due = Timer(self.options.save_every_s, FIRST_SAVE_S)
         report_due = Timer(REPORT_EVERY_S)
@@ -269,8 +261,9 @@ class Run:
             started = time.monotonic()
             recent.append(self.advance())
             durations.append(time.monotonic() - started)
+            learned = time.monotonic()
             if len(durations) >= FEWEST_TIMED:
-                self._end_in_time(median(durations))
+                self._end_in_time(median(durations) + other_s / (self.step - first))
             at_end = self.step == self.options.steps
             if at_end or (len(durations) >= FEWEST_TIMED and report_due()):
                 self._require_finite()
@@ -279,20 +272,15 @@ class Run:
                 self.save()
             if not at_end and self.looks and look_due():
                 self.looks.draw(self)
+            other_s += time.monotonic() - learned
         self.save()
         return self.step >= self.options.steps
 
     def _progress(self, recent: Iterable[Batch], per_step: float) -> Progress:
-        """Return the progress of the run, given the seconds per step.
-
-        The time left includes sheets of samples, and the estimate of the residual variance after
-        the last step.
-        """
+        """Return the progress of the run, given the seconds per step."""
         loss = float(torch.cat([losses for _, losses in recent]).mean())
-        steps, batch = self.options.steps, self.options.batch_size
-        remaining_s = (steps - self.step) * per_step
-        remaining_s += self._steps_after(remaining_s) * per_step
-        return Progress(self.step, steps, loss, batch / max(per_step, 1e-9), remaining_s)
+        speed = self.options.batch_size / max(per_step, 1e-9)
+        return Progress(self.step, self.options.steps, loss, speed)
 
     def _require_finite(self) -> None:
         if not bool(self._finite):
@@ -412,7 +400,7 @@ Batch = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Progress:
-    """Progress of a run; speed and time left are those of this session.
+    """Progress of a run; the speed is that of this session.
 
     loss: the mean over the last steps, in the units of `loss_per_image`
     """
@@ -421,31 +409,14 @@ class Progress:
     steps: int
     loss: float
     images_per_second: float
-    seconds_left: float
 
 
 @dataclass(frozen=True)
 class Looks:
-    """Sheets of samples that `draw` makes during a run of a card, every `every_s` seconds."""
+    """Sheets of samples that `draw` makes during a run, every `every_s` seconds."""
 
-    card: ModelCard
     every_s: float
-    draw: Callable[[Run], object] = lambda run: None
-
-    def evaluated_in(self, seconds: float) -> int:
-        """Return how many images U-Nets evaluate for the sheets of some seconds and the last."""
-        sheets = 1 + int(seconds / self.every_s)
-        return sheets * (
-            DRAWN * u_net_evaluations(self.card) + evaluations(self.card, DRAWN_MEASURED)
-        )
-
-
-def steps_in(whole: float, other: float) -> int:
-    """Return how many steps to take in the time of `whole` steps, where others take that of `rest`.
-
-    At least half of the time is for learning, whatever sheets of samples take.
-    """
-    return max(1, int(max(whole - other, whole / 2)))
+    draw: Callable[[Run], object]
 
 
 class Timer:

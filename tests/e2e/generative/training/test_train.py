@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
-import numpy as np
 import pytest
 import torch
 from diffusers import DDPMScheduler
@@ -17,7 +16,7 @@ from torch import Tensor
 from sitegen.core.errors import RefusedError, TargetError
 from sitegen.generative.card.card import BlurRange, ModelCard
 from sitegen.generative.process.dissipation import HeatDissipation
-from sitegen.generative.training import recipe, train
+from sitegen.generative.training import train
 from sitegen.generative.training.loss import draw_levels, level_density, loss_per_image
 from sitegen.generative.training.options import TrainingOptions
 from sitegen.generative.training.recipe import as_ddpm, as_flow
@@ -222,7 +221,7 @@ def test_cascade_learns(tmp_path: Path) -> None:
 
 
 def test_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Speed and time left follow from the median of this session's steps, from the fifth on."""
+    """The speed follows from the median of this session's steps, from the fifth on."""
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     options = TrainingOptions(images=112, batch_size=8, save_every_s=1e9)
@@ -240,7 +239,6 @@ def test_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run.advance_to_end(seen.append)
     assert [progress.step for progress in seen] == [9, 10, 11, 12, 13, 14]
     assert [progress.images_per_second for progress in seen] == pytest.approx([4.0] * 6)
-    assert [progress.seconds_left for progress in seen] == pytest.approx([10, 8, 6, 4, 2, 0])
 
 
 def test_saves_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -293,13 +291,3 @@ def test_another_run(tmp_path: Path) -> None:
         torch.save({**state, part: {}}, path)
         with pytest.raises(RefusedError, match="damaged"):
             start(tmp_path).restore()
-
-
-def test_the_last_phase_is_in_the_time_left(tmp_path: Path) -> None:
-    """After the last step of a preconditioned model the residual variance is left to estimate."""
-    own = recipe.small_card(28, 1, levels=50)
-    options = TrainingOptions(images=64, batch_size=8)
-    run = Run(own, Training(np.zeros((8, 1, 28, 28), np.uint8), "blank", tmp_path, options))
-    batches = [(torch.ones(8, dtype=torch.long), torch.ones(8))]
-    found = run._progress(batches, per_step=24.0).seconds_left
-    assert found == pytest.approx(8 * 24 + 256 * own.steps)  # of an MLP 16 times as many, as fast
