@@ -83,15 +83,5 @@ def anchor_fault(uri: str, url: str, ids: Mapping[str, Collection[str]]) -> str 
     known_ids = ids.get(target)
     if known_ids is None or not anchor or anchor in known_ids or re.fullmatch(THEMED, anchor):
         return None
-    # Ids of headings begin with h-, so that they cannot clash with those of figures and the theme.
-    prefix = "" if anchor.startswith("h-") else "h-"
-    hint = known_words(f"#{anchor}", {f"#{id.removeprefix(prefix)}" for id in known_ids})
+    hint = known_words(f"#{anchor}", {f"#{id}" for id in known_ids})
     return f"leads to no heading and no figure of {'this' if target == uri else 'that'} page{hint}"
-
-
-def at_heading(uri: str, url: str, ids: Mapping[str, Collection[str]]) -> str:
-    """Return the link; `#results` becomes `#h-results` if only the heading has this name."""
-    path, _, anchor = url.partition("#")
-    heading = f"{path}#h-{anchor}"
-    is_wrong = anchor_fault(uri, url, ids) and not anchor_fault(uri, heading, ids)
-    return heading if is_wrong else url

@@ -10,7 +10,6 @@ such as `{{ trajectories("mnist", count=36, caption="…") }}` is a separate par
 import difflib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from html import escape
 from pathlib import Path
 
 from markupsafe import Markup
@@ -18,11 +17,10 @@ from markupsafe import Markup
 from sitegen.config.schema import Site
 from sitegen.content.calls import SLOT, Calls
 from sitegen.content.embeds import Embed
-from sitegen.content.groups import Shown, all_parts, with_texts
+from sitegen.content.groups import Shown, all_parts
 from sitegen.content.links import (
     PageFiles,
     anchor_fault,
-    at_heading,
     page_files,
     page_uri,
 )
@@ -32,7 +30,7 @@ from sitegen.core.diagnostics import Diagnostic, config_error, in_order, quoted
 from sitegen.core.errors import ConfigError
 from sitegen.core.site_files import OwnFile
 from sitegen.core.source import page_name, page_sources, read_text, shown
-from sitegen.core.urls import INDEX, RESERVED, is_whole, page_fault, relative
+from sitegen.core.urls import INDEX, RESERVED, is_whole, page_fault
 from sitegen.figures.base import Figure
 
 _MARKDOWN = frozenset({".md", ".markdown", ".mdown"})
@@ -89,10 +87,9 @@ def read_pages(site: Site, available: Callable[[str], bool] | None = None) -> tu
         problems += [
             Diagnostic(shown(page.source), anchor.line, f"the link {quoted(anchor.text)} {fault}")
             for anchor in page.anchors
-            if (fault := anchor_fault(page.uri, at_heading(page.uri, anchor.text, ids), checked))
+            if (fault := anchor_fault(page.uri, anchor.text, checked))
         ]
     problems += [*_misplaced(folder), *in_order(_faults_of_config(site, files, checked))]
-    pages = [_with_headings(page, ids) if page.anchors else page for page in pages]
     if problems:
         raise config_error(problems)
     front = replace(pages[0], files=_sorted([*pages[0].files, *files.used.values()]))
@@ -155,31 +152,6 @@ def _source_lines(text: str, source: str) -> Sequence[int]:
     return lines
 
 
-def _with_headings(page: Page, ids: Mapping[str, Collection[str]]) -> Page:
-    """Return the page with links to headings completed where the prefix was left out."""
-    links = dict[str, str]()
-    for anchor in page.anchors:
-        if (new := at_heading(page.uri, anchor.text, ids)) != anchor.text:
-            link, completed = (
-                f'href="{escape(relative(url, page.uri))}"' for url in (anchor.text, new)
-            )
-            links[link] = completed
-
-    def complete(text: str) -> str:
-        for link, completed in links.items():
-            text = text.replace(link, completed)
-        return text
-
-    body = tuple(
-        Markup(complete(str(part)))
-        if isinstance(part, Markup)
-        else with_texts(part, lambda text: text.changed(complete))
-        for part in (page.body if links else ())
-    )
-    figures = tuple(part for part in all_parts(body) if isinstance(part, Figure))
-    return replace(page, body=body, figures=figures) if links else page
-
-
 def _faults_of_config(
     site: Site, files: PageFiles, ids: Mapping[str, Collection[str]]
 ) -> Iterator[Diagnostic]:
@@ -191,7 +163,7 @@ def _faults_of_config(
         if url is None or is_whole(url):
             continue
         try:
-            fault = anchor_fault(INDEX, at_heading(INDEX, url, ids), ids)
+            fault = anchor_fault(INDEX, url, ids)
             if not url.startswith("#"):
                 files.link(url)
         except ValueError as error:

@@ -12,7 +12,6 @@ from markupsafe import Markup
 from sitegen.config.schema import Analytics, Site
 from sitegen.content.embeds import Embed, Player, VideoCall, read_photo
 from sitegen.content.groups import all_parts
-from sitegen.content.links import at_heading
 from sitegen.content.markdown import FORMULA_SOURCE
 from sitegen.content.pages import Page
 from sitegen.core.site_files import SiteFolder
@@ -157,12 +156,11 @@ def _citation(site: Site) -> Iterator[tuple[str, str]]:
     yield from ((f"citation_{name}", value) for name, value in tags if value)
 
 
-def paper(site: Site, page: Page, pages: Iterable[Page] = ()) -> dict[str, Any]:
-    """Return authors with their marks, affiliations, venue and buttons; `pages` are the site's."""
-    ids = {other.uri: other.ids for other in pages}
+def paper(site: Site, page: Page) -> dict[str, Any]:
+    """Return authors with their marks, affiliations, venue and buttons."""
 
     def link(url: str | None) -> str | None:
-        return url and relative(at_heading(page.uri, url, ids), page.uri)
+        return url and relative(url, page.uri)
 
     names = list(dict.fromkeys(name for author in site.authors for name in author.places))
     urls = {one.name: link(one.url) for one in site.affiliations}

@@ -117,7 +117,7 @@ class Book:
             "title": page.title,
             "home": relative(INDEX, page.uri),
             "teaser": teaser,
-            "paper": paper(self.site, page, self.pages) if front else None,
+            "paper": paper(self.site, page) if front else None,
             "menu": menu if several else [],
             "contents": contents(page.headings, _FEWEST_IN_MENU if several else _FEWEST),
             "lead": self.site.lead if front else None,

@@ -133,7 +133,7 @@ def test_teaser_tabs_and_references(tmp_path: Path) -> None:
 
 def test_captions_are_inline_markdown(tmp_path: Path) -> None:
     """Emphasis, formulas, links, references and notes; the plain text is for the manifest."""
-    caption = r'''"*A* $\theta$, [b](#results) and " ~ ref("power") ~ ".[^1] <i>"'''
+    caption = r'''"*A* $\theta$, [b](#h-results) and " ~ ref("power") ~ ".[^1] <i>"'''
     text = "## Results\n\nIt.[^2]\n\n{{ trajectories('mnist', caption=" + caption + ") }}\n\n"
     text += "{{ spectra('mnist', id='power') }}\n\n[^1]: A *note*.\n[^2]: Earlier.\n"
     page = read(tmp_path, text)
@@ -426,8 +426,8 @@ def test_further_pages(tmp_path: Path) -> None:
     ("link", "told"),
     [
         ("#h-reslts", 'this page, did you mean "#h-results"?'),
-        ("#reslts", 'this page, did you mean "#results"?'),
-        ("#nope", "this page; known: #mnist-trajectories, #results"),
+        ("#reslts", 'this page, did you mean "#h-results"?'),
+        ("#nope", "this page; known: #h-results, #mnist-trajectories"),
         ("about/#nope", "that page; known: #mnist-trajectories"),
         ("#h-results", None), ("#mnist-trajectories", None),
         ("index.html?x#mnist%2Dtrajectories", None), ("about/#top", None), ("#:~:text=word", None),
@@ -531,15 +531,3 @@ def test_names_of_any_script(tmp_path: Path) -> None:
     assert site.menu_names == {"результаты": "Kurz"}
     with pytest.raises(ConfigError, match=r"menu_names.*there is no page"):
         load_site(write_site(tmp_path, 'menu_names = { no = "No" }\n' + SITE))
-
-
-def test_links_find_headings_by_their_names(tmp_path: Path) -> None:
-    """`#results` leads to the heading Results, on this page or another; a figure has precedence."""
-    config = write_site(tmp_path, SITE)
-    text = "## Results\n\n## Data\n\n{{ trajectories('mnist', id='data') }}\n\n"
-    text += "[a](#results) [b](#data)\n"
-    (tmp_path / "pages/more.md").write_text(text)
-    (tmp_path / "pages/index.md").write_text("[c](more/#results)\n")
-    front, page = read_pages(load_site(config))
-    assert re.findall(r'href="([^"]*)">[abc]<', html(page)) == ["#h-results", "#data"]
-    assert 'href="more/index.html#h-results"' in html(front)

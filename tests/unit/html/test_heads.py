@@ -215,7 +215,7 @@ logo = "b.png"
     Image.new("RGB", (9, 6)).save(tmp_path / "b.png")
     site = make_site(tmp_path, f'title = "T"\n{people}')
     pages = read_pages(site)
-    told = paper(site, pages[0], pages)
+    told = paper(site, pages[0])
     assert [author["mark"] for author in told["authors"]] == ["1,2,*", "2"]
     places = [(place["name"], place["mark"], place["uri"]) for place in told["affiliations"]]
     assert places == [("A", "1", None), ("B", "2", "https://example.org/")]
@@ -223,20 +223,3 @@ logo = "b.png"
     assert told["logos"][0]["picture"].uri in {file.uri for file in pages[0].files}
     with pytest.raises(ConfigError, match=r'affiliations\[0\]\.logo = "c.png"'):
         read_pages(make_site(tmp_path, f'title = "T"\n{people}'.replace("b.png", "c.png")))
-
-
-def test_buttons_find_headings_by_their_names(tmp_path: Path) -> None:
-    """`#results` of a button or an author leads to the heading Results, here or on another page."""
-    links = ("#results", "more/#data", "#h-results", "more/#figure", "https://example.org/#results")
-    buttons = "".join(f'[[links]]\nlabel = "L"\nurl = "{url}"\n' for url in links)
-    config = f'title = "T"\n[[authors]]\nname = "Ana"\nurl = "#results"\n{buttons}'
-    site = make_site(tmp_path, config, "## Results\n")
-    text = "# More\n\n## Data\n\n## Figure\n\n{{ image('a.png', alt='A', id='figure') }}\n"
-    (tmp_path / "pages/more.md").write_text(text)
-    Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
-    pages = read_pages(site)
-    told = paper(site, pages[0], pages)
-    assert [button["uri"] for button in told["buttons"]] == [
-        "#h-results", "more/index.html#h-data", "#h-results", "more/index.html#figure", links[-1]
-    ]  # fmt: skip
-    assert told["authors"][0]["uri"] == "#h-results"

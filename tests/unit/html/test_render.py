@@ -273,7 +273,7 @@ def test_comparison(tmp_path: Path) -> None:
 
 def test_caption_of_a_figure_alone(tmp_path: Path) -> None:
     """The page of only one figure shows the caption without its links and notes."""
-    index = "## Part\n\n{{ trajectories('mnist', caption='*A* [b](#part).[^1]') }}\n\n[^1]: N.\n"
+    index = "## Part\n\n{{ trajectories('mnist', caption='*A* [b](#h-part).[^1]') }}\n\n[^1]: N.\n"
     site = load_site(write_site(tmp_path, FULL, index))
     pages = read_pages(site)
     texts = render_site(site, pages, manifest_for(pages))
