@@ -29,7 +29,7 @@ from sitegen.generative.card.limits import DEFAULT_LEVELS, LARGEST_BLUR, LARGEST
 
 if TYPE_CHECKING:
     from sitegen.core.compute import ComputeTarget
-    from sitegen.models.new_card import Question
+    from sitegen.models.questions import Question
     from sitegen.models.registry import ModelSource
     from sitegen.sampling.models import Sampler
 
@@ -136,7 +136,7 @@ def add(
     from sitegen.content.suggestions import added_lines
     from sitegen.figures.arguments import label_fault
     from sitegen.models.add import add_model, add_named, add_recording
-    from sitegen.models.new_card import AddOptions
+    from sitegen.models.questions import AddOptions
     from sitegen.models.registry import trained_folder
 
     if label is not None and (fault := label_fault(label)):

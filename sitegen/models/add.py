@@ -25,7 +25,8 @@ from sitegen.generative.process.recorded import Recorded
 from sitegen.models.converting import byte_weights, require_fit
 from sitegen.models.editing import update_card
 from sitegen.models.folder import write_model_folder
-from sitegen.models.new_card import AddOptions, Ask, DescribedModel, described_model, with_options
+from sitegen.models.new_card import DescribedModel, described_model, with_options
+from sitegen.models.questions import AddOptions, Ask
 from sitegen.models.recordings import RECORDING_NAME, is_recording, write_recording
 from sitegen.models.registry import RUNS, ModelSource, site_models, trained_folder
 

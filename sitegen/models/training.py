@@ -49,7 +49,7 @@ from sitegen.generative.training.train import (
 )
 from sitegen.media.frames import to_uint8
 from sitegen.media.sheets import contact_sheet, png
-from sitegen.models.new_card import SUBJECT, Ask
+from sitegen.models.questions import SUBJECT, Ask
 
 LONG = 25
 """Minutes that a run of unknown duration is taken to last, which decides how often to draw."""

@@ -13,7 +13,7 @@ from sitegen.builder.plan import BuildOptions
 from sitegen.builder.render import FigureRenderer
 from sitegen.media.frames import to_uint8
 from sitegen.models.add import add_model
-from sitegen.models.new_card import AddOptions
+from sitegen.models.questions import AddOptions
 from sitegen.models.registry import find_model
 from sitegen.sampling.export import Request, sample
 from sitegen.sampling.models import load_sampler

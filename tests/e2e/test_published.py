@@ -14,7 +14,7 @@ from sitegen.builder.render import FigureRenderer
 from sitegen.generative.card.card import preset
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.models.add import add_model
-from sitegen.models.new_card import AddOptions
+from sitegen.models.questions import AddOptions
 from tests.support.builders import CPU, decode
 from tests.support.making import published, save
 from tests.support.reporters import Silent

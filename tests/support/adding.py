@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from sitegen.models.add import AddResult, add_model
-from sitegen.models.new_card import AddOptions
+from sitegen.models.questions import AddOptions
 from sitegen.models.registry import ModelSource, find_model
 from tests.support.making import published, save, small_card
 from tests.support.tinymodel import pictures, write_model

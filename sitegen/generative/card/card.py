@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import Field, Strict, TypeAdapter, ValidationError, model_validator
+from pydantic import AfterValidator, Field, Strict, TypeAdapter, ValidationError, model_validator
 
 from sitegen.core.diagnostics import config_error, known_words, placed, quoted, toml_diagnostics
 from sitegen.core.errors import ConfigError, RefusedError
@@ -45,19 +45,17 @@ _WIDTH = 100
 """Longest line of an array in a card's file."""
 
 
-_Inside = Annotated[
-    Word,
-    must(
-        "a path inside the card's own folder, such as weights.safetensors",
-        lambda path: (
-            not {"..", "/"} & {*(parts := PurePosixPath(path).parts)}
-            and parts
-            and path.isprintable()
-            and "\\" not in path
-            and len(path) <= 255
-        ),
-    ),
-]
+def _inside(path: str) -> str:
+    """Reject paths that lead out of a folder."""
+    parts = PurePosixPath(path).parts
+    fits = parts and not {"..", "/"} & {*parts} and path.isprintable() and len(path) <= 255
+    if not fits or "\\" in path:
+        raise ValueError(
+            "should be a path inside the card's own folder, such as weights.safetensors"
+        )
+    return path
+
+
 _HEX = re.compile("[0-9a-f]{64}")
 _Digest = Annotated[Word, must("64 hexadecimal digits in lower case", _HEX.fullmatch)]
 _Subject = Annotated[
@@ -73,7 +71,9 @@ _Subject = Annotated[
 class FileRef:
     """File of a card: its path from the card's folder, and its digest if pinned."""
 
-    file: _Inside = Field(description="the path from the card's folder")
+    file: Annotated[Word, AfterValidator(_inside)] = Field(
+        description="the path from the card's folder"
+    )
     sha256: _Digest | None = None
 
 

@@ -33,7 +33,7 @@ from sitegen.generative.training import duration
 from sitegen.generative.training.recipe import NOISE_UNET
 from sitegen.generative.training.train import Run
 from sitegen.models import training
-from sitegen.models.new_card import Question
+from sitegen.models.questions import Question
 from sitegen.models.training import Prepared, TrainOptions, train_model, training_precision
 from tests.support.builders import traces, write_site
 

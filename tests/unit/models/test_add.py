@@ -27,7 +27,8 @@ from sitegen.generative.process.ddpm import Ddpm
 from sitegen.generative.training.recipe import as_ddpm
 from sitegen.models import add as adding
 from sitegen.models.add import add_model, add_named, add_recording
-from sitegen.models.new_card import HEADS_FAULT, AddOptions, Question
+from sitegen.models.new_card import HEADS_FAULT
+from sitegen.models.questions import AddOptions, Question
 from sitegen.models.registry import is_approximate, site_models
 from sitegen.record import record
 from tests.support.adding import (

@@ -18,7 +18,7 @@ from sitegen.generative.process.dissipation import heat_of
 from sitegen.models.add import AddResult, add_model, add_named
 from sitegen.models.browser import export_for_browser
 from sitegen.models.converting import convert_model, require_fit
-from sitegen.models.new_card import AddOptions
+from sitegen.models.questions import AddOptions
 from sitegen.models.registry import find_model
 from tests.support.adding import CONFIG, SITE, TOLD, draw
 from tests.support.making import small_card

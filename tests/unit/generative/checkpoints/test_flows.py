@@ -19,7 +19,8 @@ from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.networks.unet import UNet
 from sitegen.generative.process.flow import FLOW_STEPS, Flow, FlowConfig
 from sitegen.generative.process.protocol import process_of, run
-from sitegen.models.new_card import AddOptions, new_model
+from sitegen.models.new_card import new_model
+from sitegen.models.questions import AddOptions
 from tests.support.making import random_unet, save, small_card
 from tests.unit.generative.checkpoints.test_foreign import network
 

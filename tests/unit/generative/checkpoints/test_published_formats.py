@@ -33,7 +33,8 @@ from sitegen.generative.networks.unet import UNet
 from sitegen.generative.process.base import to_pixels
 from sitegen.generative.process.ddpm import Ddpm
 from sitegen.generative.process.protocol import process_of, run
-from sitegen.models.new_card import AddOptions, new_model
+from sitegen.models.new_card import new_model
+from sitegen.models.questions import AddOptions
 from tests.support.making import narrowed, save
 from tests.unit.generative.checkpoints.test_flows import waves
 
