@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -65,10 +66,10 @@ def strip(moments: Mapping[str, Frame]) -> Frame:
     return sheet(frames, Cells(count, width, height + _TEXT, count, _GAP, texts=tuple(moments)))
 
 
-def png(frame: Frame) -> bytes:
-    """Encode a frame as PNG."""
+def png(frame: Frame, **options: Any) -> bytes:
+    """Encode a frame as PNG; `options` are those of Pillow."""
     with io.BytesIO() as data:
-        Image.fromarray(frame).save(data, "PNG", optimize=True)
+        Image.fromarray(frame).save(data, "PNG", **options)
         return data.getvalue()
 
 
@@ -90,4 +91,5 @@ def read_frame(path: Path) -> Frame:
 def write_frame(frame: Frame, path: Path) -> None:
     """Write an enlarged frame as PNG."""
     with platform_errors(path):
-        path.write_bytes(png(upscale(frame, -(-_STRIP_WIDTH // frame.shape[1]))))
+        enlarged = upscale(frame, -(-_STRIP_WIDTH // frame.shape[1]))
+        path.write_bytes(png(enlarged, optimize=True))

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
-from PIL import Image
 
 from sitegen.core.errors import ConfigError
 from sitegen.core.files import (
@@ -40,8 +39,6 @@ Array: TypeAlias = NDArray[np.float32]
 AT_ONCE = 64
 """Samples whose steps are taken together; the pictures do not depend on it but for rounding."""
 
-_Keep: TypeAlias = Callable[[range, int, Array, Array | None], None]
-"""Takes the level that some samples have reached, their states and means; u_K has no mean."""
 
 _FILES = frozenset(
     {".npy", ".zip", ".pt", ".pth", ".safetensors", ".h5", ".mat", ".csv", ".json"}
@@ -118,18 +115,39 @@ def draw_samples(sampler: Sampler, request: Request, targets: Targets, report: R
         raise ConfigError(f'--sampling-noise-std: the kind "{card.kind}" has none; leave it out')
     noise_std = (card.noise_std or 0.0) if noise_std is None else noise_std
     chunks = math.ceil(request.count / size)
-    with (
-        _kept(targets.output, request, card, noise_std) as keep_output,
-        _sheet(targets.sheet, request, sampler.name) as keep_sheet,
-        report.rendering(f"sampling {request.count}", chunks * card.steps) as advance,
-    ):
+    finals, shown = list[Frame](), "sample" if request.seed is None else f"sample-{request.seed}"
+    with ExitStack() as stack:
+        arrays: Mapping[str, Array] = {}
+        folder = None if targets.output is None or _is_npz(targets.output) else targets.output
+        if targets.sheet is not None:
+            require_writable(targets.sheet.parent, targets.sheet)
+        if folder is not None:
+            require_writable(folder)
+        elif targets.output is not None:
+            shapes, small = _contents(request, card, noise_std)
+            arrays = stack.enter_context(writing_npz(targets.output, shapes, small))
+        title = f"sampling {request.count}"
+        advance = stack.enter_context(report.rendering(title, chunks * card.steps))
         for start in range(0, request.count, size):
             chosen = range(start, min(start + size, request.count))
-            for level, state, mean in _steps(sampler, request, chosen, noise_std):
-                keep_output(chosen, level, state, mean)
-                keep_sheet(chosen, level, state, mean)
-                if mean is not None:
-                    advance()
+            steps = _steps(sampler, request, chosen, noise_std)
+            for number, (level, state, mean) in enumerate(steps):
+                if arrays:
+                    _fill(arrays, slice(chosen.start, chosen.stop), number, level, state, mean)
+                if folder is not None and request.trajectory:
+                    _write_pictures(folder, shown, chosen, state, f"/level-{level:04d}.png")
+                if mean is None:
+                    continue
+                if folder is not None and level == 0:
+                    _write_pictures(folder, shown, chosen, mean, ".png")
+                if targets.sheet is not None and level == 0:
+                    finals.append(to_uint8(mean))
+                advance()
+    if targets.sheet is not None:
+        seed = "" if request.seed is None else f", seed {request.seed}"
+        heading = f"{sampler.name}{seed}, samples 0 to {request.count - 1}"
+        with platform_errors(targets.sheet):
+            write_atomic(targets.sheet, png(contact_sheet(np.concatenate(finals), heading)))
 
 
 def draw_tile(sampler: Sampler, request: Request, text: str, output: Path) -> int:
@@ -209,7 +227,7 @@ def check_targets(targets: Targets, request: Request, side: int | None = None) -
 
 def check_output(output: Path) -> None:
     """Raise ConfigError unless `output` names an .npz file or a folder; costs nothing."""
-    if output.suffix.lower() == ".npz":
+    if _is_npz(output):
         if output.is_dir():
             raise ConfigError(f"--output {output}: is a folder; choose another name")
     elif output.exists() and not output.is_dir():
@@ -249,37 +267,10 @@ def writing_npz(
             (folder / "packed").replace(path)
 
 
-@contextmanager
-def _sheet(sheet: Path | None, request: Request, name: str) -> Iterator[_Keep]:
-    if sheet is None:
-        yield _nothing
-        return
-    require_writable(sheet.parent, sheet)
-    finals: list[Frame] = []
-
-    def keep(chosen: range, level: int, state: Array, mean: Array | None) -> None:
-        if level == 0 and mean is not None:
-            finals.append(to_uint8(mean))
-
-    yield keep
-    seed = "" if request.seed is None else f", seed {request.seed}"
-    heading = f"{name}{seed}, samples 0 to {request.count - 1}"
-    drawn = contact_sheet(np.concatenate(finals), heading)
-    with platform_errors(sheet):
-        write_atomic(sheet, png(drawn))
-
-
-def _nothing(chosen: range, level: int, state: Array, mean: Array | None) -> None:
-    """Discard a step."""
-
-
-@contextmanager
-def _kept(
-    output: Path | None, request: Request, card: ModelCard, noise_std: float
-) -> Iterator[_Keep]:
-    if output is None:
-        yield _nothing
-        return
+def _contents(
+    request: Request, card: ModelCard, noise_std: float
+) -> tuple[dict[str, tuple[int, ...]], dict[str, Any]]:
+    """Return the shapes of the arrays of samples in a file, and its small arrays."""
     count, levels, shape = request.count, card.visited_levels, card.shape
     small: dict[str, Any] = {} if request.seed is None else {"seed": request.seed}
     small |= {} if card.recording else {"sampling_noise_std": float(noise_std)}
@@ -289,48 +280,36 @@ def _kept(
     if request.trajectory:
         shapes |= {"states": (len(levels), count, *shape), "means": (card.steps, count, *shape)}
         small["levels"] = np.array(levels)
-    if output.suffix.lower() == ".npz":
-        with writing_npz(output, shapes, small) as arrays:
-            yield _arrays(arrays, levels)
-    else:
-        require_writable(output)
-        yield _pictures(output, request)
+    return shapes, small
 
 
-def _arrays(arrays: Mapping[str, Array], levels: tuple[int, ...]) -> _Keep:
-    def keep(chosen: range, level: int, state: Array, mean: Array | None) -> None:
-        where, step = slice(chosen.start, chosen.stop), levels.index(level)
-        if "states" in arrays:
-            arrays["states"][step, where] = state
-        if mean is None:
-            arrays["initial"][where] = state
-        elif "means" in arrays:
-            arrays["means"][step - 1, where] = mean
-        if level == 0 and mean is not None:
-            arrays["final"][where] = mean
+def _fill(
+    arrays: Mapping[str, Array],
+    rows: slice,
+    number: int,
+    level: int,
+    state: Array,
+    mean: Array | None,
+) -> None:
+    """Write the state and mean of some samples, after a number of steps, into the arrays."""
+    if "states" in arrays:
+        arrays["states"][number, rows] = state
+    if mean is None:
+        arrays["initial"][rows] = state
+    elif "means" in arrays:
+        arrays["means"][number - 1, rows] = mean
+    if level == 0 and mean is not None:
+        arrays["final"][rows] = mean
 
-    return keep
+
+def _write_pictures(folder: Path, name: str, chosen: range, images: Array, ending: str) -> None:
+    for index, picture in zip(chosen, to_uint8(images), strict=True):
+        path = folder / f"{name}-{index:05d}{ending}"
+        write_atomic(path, png(picture))
 
 
-def _pictures(folder: Path, request: Request) -> _Keep:
-    name = "sample" if request.seed is None else f"sample-{request.seed}"
-
-    def write(chosen: range, images: Array, ending: str) -> None:
-        for index, picture in zip(chosen, to_uint8(images), strict=True):
-            path = folder / f"{name}-{index:05d}{ending}"
-            with platform_errors(path):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with temporary_folder(path.parent) as work:
-                    Image.fromarray(picture).save(work / path.name, "PNG")
-                    (work / path.name).replace(path)
-
-    def keep(chosen: range, level: int, state: Array, mean: Array | None) -> None:
-        if request.trajectory:
-            write(chosen, state, f"/level-{level:04d}.png")
-        if level == 0 and mean is not None:
-            write(chosen, mean, ".png")
-
-    return keep
+def _is_npz(output: Path) -> bool:
+    return output.suffix.lower() == ".npz"
 
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> Array:
