@@ -249,11 +249,11 @@ def test_output_is_checked_before_sampling(
             sample(sampler, Request(1), tmp_path / "file" / name, report)
     assert report.lines == []
 
-    def fail(self: Image.Image, path: Path, kind: str) -> None:
-        Path(path).write_bytes(b"half")
+    def fail(self: Path, data: bytes) -> None:
+        self.touch()
         raise OSError(28, os.strerror(28))
 
-    monkeypatch.setattr(Image.Image, "save", fail)
+    monkeypatch.setattr(Path, "write_bytes", fail)
     with pytest.raises(PlatformError, match=r"sample-0-00000\.png: No space left"):
         sample(sampler, Request(1), tmp_path / "out", Silent())
     assert not [*(tmp_path / "out").iterdir()]
