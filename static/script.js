@@ -586,30 +586,27 @@ function join(figure, clip) {
 /* The axis below a tree: its ticks, and a line that is at the level of a frame. */
 function axis(drawing, { places, boxes, width, height, levels, room }) {
   if (!drawing) return;
-  const size = (13.5 * width) / room;
-  const ticks = [...drawing.querySelectorAll("text")];
   const now = drawing.querySelector(".now");
-  const ends = ticks.map((tick) => {
-    const nodes = places.filter((_, number) => boxes[number].depth === Number(tick.dataset.depth));
+  const texts = [...drawing.querySelectorAll("text")];
+  const move = (line, x) => ["x1", "x2"].forEach((name) => line.setAttribute(name, `${(100 * x) / width}%`));
+  const ends = texts.map((text) => {
+    const nodes = places.filter((_, number) => boxes[number].depth === Number(text.dataset.depth));
     const marks = nodes.map((node) => node.x + node.width / 2); // the last generation may stand in two columns
     const x = (Math.min(...marks) + Math.max(...marks)) / 2;
-    tick.setAttribute("x", x);
-    tick.setAttribute("y", 2 * size);
-    return { x, marks, level: Number(tick.dataset.level) };
+    text.setAttribute("x", `${(100 * x) / width}%`);
+    return { x, marks, level: Number(text.dataset.level) };
   });
-  drawing.setAttribute("viewBox", `0 0 ${width} ${2.4 * size}`);
-  drawing.setAttribute("font-size", size);
-  const marks = [...new Set(ends.flatMap((end) => end.marks))].map((x) => `M${x} 0V${size / 2}`).join("");
-  drawing.querySelector(".ticks").setAttribute("d", `M0 1H${width}${marks}`);
+  const marks = [...new Set(ends.flatMap((end) => end.marks))];
+  drawing.querySelectorAll(".tick").forEach((tick, number) => move(tick, marks[number] ?? marks.at(-1)));
   return (frame) => {
     const level = Number(levels[frame]);
     if (!(level >= 0)) return;
     const after = ends.findIndex((end) => end.level <= level);
     const [one, other] = [ends[after - 1] ?? { x: 0, level: Number(levels.at(0)) || level }, ends[after]];
     const share = one.level > other.level ? (one.level - level) / (one.level - other.level) : 1;
-    const x = one.x + clamp(share, 0, 1) * (other.x - one.x);
-    const top = level > 0 ? -height - size / 2 : 0; // through the tree while it grows
-    now.setAttribute("d", `M${x} ${top}V${size / 2}`);
+    move(now, one.x + clamp(share, 0, 1) * (other.x - one.x));
+    now.setAttribute("y1", level > 0 ? (-room * height) / width - 7 : 0); // through the tree while it grows
+    now.setAttribute("y2", 7);
   };
 }
 

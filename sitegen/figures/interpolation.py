@@ -30,7 +30,7 @@ class Interpolation(ComparedKind):
     """Paths from one sample to another and back; a DDPM that is named has its own beside them."""
 
     example: ClassVar[str] = '"NAME", points=60'
-    recipe: ClassVar[int] = 2
+    recipe: ClassVar[int] = 3
     needs: ClassVar[tuple[Ability, ...]] = ("paths",)
 
     samples: Annotated[

@@ -28,13 +28,13 @@ from sitegen.media.typeface import BOLD, REGULAR, font_face
 if TYPE_CHECKING:
     from PIL import Image
 
-CHARTS = (480.0, 540), (344.0, 440)
-"""Width of a chart and of a narrow one, in units, and as shown in CSS pixels."""
+WIDE, NARROW = 576, 350
+"""Widths of drawings: of the text's column, and of its column on a phone of 390 CSS pixels."""
 FAR = 20.0
 """Largest distance of a value from a panel at which it is drawn, in sizes of the panel."""
 PANEL_ID = "panel"
-TITLE_SIZE, TICK_SIZE = 14.0, 13.0
-"""Sizes of texts in a chart."""
+SMALL = 13.5
+"""Size of a text in a drawing, in CSS pixels: that of captions, since drawings are not scaled."""
 STYLE = """\
 :root { color-scheme: light dark; }
 text { font-family: "Sitegen Text", "Segoe UI", system-ui, Helvetica, Arial, sans-serif; }
@@ -85,7 +85,7 @@ def written(value: object) -> str:
 
 
 def label(
-    x: float, y: float, *text: object, size: float, anchor: str = "middle", **more: object
+    x: float, y: float, *text: object, size: float = SMALL, anchor: str = "middle", **more: object
 ) -> Markup:
     """A text whose baseline is at `y`; `anchor` is start, middle or end."""
     classes = more.pop("class_", "ink")
@@ -127,16 +127,14 @@ def _encoded(image: Image.Image, kind: str, **options: int) -> bytes:
 class Drawing:
     """A whole picture.
 
-    width, height: of the drawing, in its own units
-    shown: width of the picture if nothing narrows it, in CSS pixels
+    width, height: in CSS pixels
     title: for readers who open the file on its own; the description is on the page, so that the
         words of an author decide no byte of a file
     style, dark_style: styles in addition to `STYLE` and `DARK_STYLE`
     """
 
-    width: float
+    width: int
     height: float
-    shown: int
     title: str
     body: Markup
     style: str = ""
@@ -157,56 +155,32 @@ class Drawing:
             *(line for part in parts for line in ("\n", part)),
             "\n",
             xmlns=_SVG,
-            width=self.shown,
-            height=self.shown_height,
-            viewBox=f"0 0 {written(self.width)} {written(self.height)}",
+            width=self.width,
+            height=round(self.height),
+            viewBox=f"0 0 {self.width} {round(self.height)}",
             role="img",
             aria_labelledby="title",
         )
         return f"{root}\n"
-
-    @property
-    def shown_height(self) -> int:
-        """Height of the picture at the width `shown`."""
-        return round(self.shown * self.height / self.width)
 
     def write(self, folder: Path, name: str = "image") -> MediaFile:
         """Write NAME.svg. Raises PlatformError if the file cannot be written."""
         file = folder / f"{name}.svg"
         with platform_errors(file):
             file.write_text(self.text(), encoding="utf-8", newline="\n")
-        return media_file(file, self.shown, self.shown_height)
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """The sheet that a picture is drawn on.
-
-    width: in units of the drawing; one is about a CSS pixel if the picture fills its column
-    shown: width of the picture if nothing narrows it, in CSS pixels
-    narrow: whether it is for the column of a phone
-    """
-
-    width: float
-    shown: int
-    narrow: bool = False
-
-
-CHART, NARROW_CHART = Sheet(*CHARTS[0]), Sheet(*CHARTS[1], narrow=True)
+        return media_file(file, self.width, round(self.height))
 
 
 def stills(
-    draw: Callable[[Sheet], Drawing],
-    wide: Sheet = CHART,
-    narrow: Sheet | None = NARROW_CHART,
+    draw: Callable[[int], Drawing], *, narrow: bool = True
 ) -> dict[str, Callable[[Path], MediaFile]]:
-    """Return the stills of a picture: a wide one, and a narrow one if it has a narrow sheet."""
+    """Return the stills that `draw` draws at a width: for the text's column, and for a phone's."""
 
-    def write(name: str, sheet: Sheet, folder: Path) -> MediaFile:
-        return draw(sheet).write(folder, name)
+    def write(name: str, width: int, folder: Path) -> MediaFile:
+        return draw(width).write(folder, name)
 
-    sheets = {"image": wide, **({"narrow": narrow} if narrow else {})}
-    return {name: partial(write, name, sheet) for name, sheet in sheets.items()}
+    widths = {"image": WIDE, **({"narrow": NARROW} if narrow else {})}
+    return {name: partial(write, name, width) for name, width in widths.items()}
 
 
 @dataclass(frozen=True)
@@ -274,7 +248,7 @@ class Panel:
     def axes(self) -> Markup:
         """Grid, frame, ticks and titles."""
         right, bottom = self.left + self.width, self.top + self.height
-        soft: dict[str, Any] = {"size": TICK_SIZE, "class_": "soft"}
+        soft: dict[str, Any] = {"class_": "soft"}
         parts: list[object] = []
         for value, text in self.x.ticks:
             x, _ = self.at(value, self.y.low)
@@ -290,9 +264,9 @@ class Panel:
         sides = {"x": self.left, "y": self.top, "width": self.width, "height": self.height}
         parts.append(element("rect", **sides, class_="frame"))
         middle = self.left + self.width / 2
-        parts.append(label(middle, bottom + 40, self.x.title, size=TITLE_SIZE))
+        parts.append(label(middle, bottom + 40, self.x.title))
         if self.y.title:
-            centre = self.left - 44, self.top + self.height / 2
+            centre = self.left - 42, self.top + self.height / 2
             turned = f"rotate(-90 {written(centre[0])} {written(centre[1])})"
-            parts.append(label(*centre, self.y.title, size=TITLE_SIZE, transform=turned))
+            parts.append(label(*centre, self.y.title, transform=turned))
         return group(*parts, element("clipPath", element("rect", **sides), id=PANEL_ID))

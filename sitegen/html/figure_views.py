@@ -36,9 +36,8 @@ from sitegen.html.views import (
 from sitegen.media.manifest import JSON, Cells, Media, MediaFile, Record
 
 _COLUMN, _WIDE, _TALL = 576, 928, 720  # CSS pixels: of the text, of wide figures, of a height
-_CHART = 640  # CSS pixels: stills up to this width are reduced to the text's, where it is narrower
 _LANDSCAPE = 1.4  # width over height from which a clip is wide
-_ENLARGED = 8  # times that pictures are enlarged at most
+_ENLARGED = 9  # times that pictures are enlarged at most
 _COMFORTABLE = 400  # CSS pixels: posters of samplers are shown at most this wide
 _SHOWN_ELSEWHERE = {"also", "choices", "kind", "model", "models", "seed"}
 _SHOWN_ELSEWHERE |= {"sampling_noise_std"}
@@ -68,7 +67,7 @@ def figure_view(media: Media, page: str, number: str = "", caption: str = "") ->
         clip = clip_view(media, record.cells)
         wide = clip.width > _COLUMN
     else:
-        clip, wide = None, record.files["image"].width > _CHART
+        clip, wide = None, record.files["image"].width > _COLUMN
     shape: Literal["clip", "still"] = "clip" if clip else "still"
     return FigureView(
         media, page, shape, wide, clip, results=results, number=number, caption=caption

@@ -18,8 +18,8 @@ INK = (29, 33, 48)
 """Colour of the texts under cells."""
 _SMALLEST_TEXT = 12
 """Height in pixels below which there is no room for a text."""
-WIDE_ENOUGH = 320
-"""Width in pixels to which a clip is enlarged at least."""
+WIDE_ENOUGH = 112
+"""Width in pixels to which a clip is enlarged at least; the page enlarges it more smoothly."""
 TOO_TALL = 1280
 """Height in pixels that further enlargement does not exceed."""
 LARGEST = 2048 * 2048

@@ -55,7 +55,7 @@ POINTS, HOLD = 11, 3
 MANY = 6  # clips on the second page
 SPLITS = (LEVELS, 13, 8)
 SIGMAS = (0.0, *(0.5 * 1.2**level for level in range(LEVELS)))
-CHART = """<svg xmlns="http://www.w3.org/2000/svg" width="640" height="300" viewBox="0 0 640 300">
+CHART = """<svg xmlns="http://www.w3.org/2000/svg" width="576" height="270" viewBox="0 0 640 300">
 <style>path{fill:none;stroke:#334279;stroke-width:3}
 @media(prefers-color-scheme:dark){path{stroke:#aebcf5}}</style>
 <path d="M40 20v240h580M40 40C160 60 240 180 620 240"/></svg>
@@ -171,7 +171,7 @@ def render(root: Path) -> Path:
         "interpolation": {"points": POINTS, "hold": HOLD},
         "hierarchy": {"splits": list(SPLITS)},
     }
-    chart = {"image": still(root / "chart" / "chart.svg", 640, 300)}
+    chart = {"image": still(root / "chart" / "chart.svg", 576, 270)}
     renders: Renders = {
         **{kind: (*made[kind], {**noise, **parameters[kind]}) for kind in made},
         "chart": (chart, None, {"count": 500, **noise}),

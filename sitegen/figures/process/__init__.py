@@ -20,7 +20,7 @@ from sitegen.generative.card.abilities import Ability
 from sitegen.generative.card.card import ModelCard
 
 if TYPE_CHECKING:
-    from sitegen.figures.svg import Drawing, Sheet
+    from sitegen.figures.svg import Drawing
     from sitegen.media.frames import Frame
     from sitegen.media.manifest import RenderJob
     from sitegen.sampling.provider import ModelProvider
@@ -41,6 +41,7 @@ OwnPicture = Annotated[str, AfterValidator(_in_site)]
 class Process(ChosenKind):
     """The forward process on a real image above the inverse process, level by level."""
 
+    recipe: ClassVar[int] = 2
     example: ClassVar[str] = '"NAME"'
     counts: ClassVar[str] = ""
     needs: ClassVar[tuple[Ability, ...]] = ("blur",)
@@ -82,7 +83,7 @@ class Process(ChosenKind):
         import torch
 
         from sitegen.figures.clips import even_levels, made_with, noise_std_of
-        from sitegen.figures.process.drawing import WIDE, narrow_sheet, process_drawing
+        from sitegen.figures.process.drawing import NARROW_MANY, process_drawing
         from sitegen.figures.process.picture import read_example, read_image
         from sitegen.figures.svg import stills
         from sitegen.generative.maths.heat import dissipate
@@ -110,9 +111,9 @@ class Process(ChosenKind):
                     pictures[level] = to_uint8(images)[0]
                 yield
 
-        def draw(sheet: Sheet) -> Drawing:
+        def draw(width: int) -> Drawing:
             upper, lower = list(to_uint8(forward.numpy())), [pictures[level] for level in levels]
-            return process_drawing(upper, lower, levels, sheet, pixelated=self.pixelated)
+            return process_drawing(upper, lower, levels, width, pixelated=self.pixelated)
 
         rows = [[level, float(sigma)] for level, sigma in zip(levels, sigmas.tolist(), strict=True)]
         columns = ["Level", "Blur scale, pixels"]
@@ -121,7 +122,7 @@ class Process(ChosenKind):
             parameters=made_with(figure, noise_std, shown=levels),
             steps=card.steps + 1,
             work=work(),
-            stills=stills(draw, WIDE, narrow_sheet(self.columns)),
+            stills=stills(draw, narrow=self.columns <= NARROW_MANY),
             results=lambda: {"tables": [table]},
         )
 

@@ -20,7 +20,7 @@ from sitegen.generative.card.card import ModelCard
 
 if TYPE_CHECKING:
     from sitegen.figures.spectra.drawing import Curves, Spectrum
-    from sitegen.figures.svg import Drawing, Sheet
+    from sitegen.figures.svg import Drawing
     from sitegen.media.manifest import RenderJob
     from sitegen.sampling.models import Sampler
     from sitegen.sampling.provider import ModelProvider
@@ -38,7 +38,7 @@ CLIPPED = (
 class Spectra(ComparedKind):
     """Radially averaged power spectra of the states along the generation."""
 
-    recipe: ClassVar[int] = 2
+    recipe: ClassVar[int] = 3
 
     count: StrictInt = Field(
         default=32, ge=1, le=10_000, description="How many samples a spectrum is the mean of."
@@ -86,8 +86,8 @@ class Spectra(ComparedKind):
                 name=self.drawn_label(card),
             )
 
-        def draw(sheet: Sheet) -> Drawing:
-            return spectra_drawing(curves(), sheet)
+        def draw(width: int) -> Drawing:
+            return spectra_drawing(curves(), width)
 
         return RenderJob(
             parameters=made_with(figure, noise_std),

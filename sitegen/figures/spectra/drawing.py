@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from sitegen.figures.svg import CHART, Axis, Drawing, Panel, Sheet, decades, group, label, path
+from sitegen.figures.svg import WIDE, Axis, Drawing, Panel, decades, group, label, path
 
 PANEL = 324.0
 """Height."""
 LINE = 20.0
 """Height of a line of the legend."""
-NARROW = 38
-"""Letters for which a line of the legend has room on a phone."""
+LETTER = 7.0
+"""Width of a letter of the legend, at most in the mean of a line."""
 LOWEST = 1e-9
 """Least power that is drawn."""
 HEAT, NOISE = ("#69abdb", "#08306b"), ("#ee8a6c", "#7f0000")
@@ -58,9 +58,9 @@ class Curves:
     name: str = "IHDM"
 
 
-def spectra_drawing(curves: Curves, sheet: Sheet = CHART) -> Drawing:
+def spectra_drawing(curves: Curves, width: int = WIDE) -> Drawing:
     """The chart, with the legend above it."""
-    legend, top = _legend(curves, sheet)
+    legend, top = _legend(curves, width)
     # Whole decades, from the least power of sharp images, or the floor, to the highest curve.
     sharp = [curves.heat[-1].power, *([curves.data] if curves.data else [])]
     low = min(min(power[1:]) for power in sharp)
@@ -68,15 +68,14 @@ def spectra_drawing(curves: Curves, sheet: Sheet = CHART) -> Drawing:
     everything = [*(spectrum.power for spectrum in (*curves.heat, *curves.noise)), *sharp]
     high = max(max(max(power[1:]) for power in everything), 10 * low)
     up = decades("Power", low, high)
-    panel = Panel(66, top, sheet.width - 66 - 14, PANEL, _across(curves), up)
+    panel = Panel(56, top, width - 56 - 2, PANEL, _across(curves), up)
     body = group(panel.axes(), *_lines(panel, curves), legend)
     title = "Radially averaged power spectra along the generation"
     light = _shades(curves, HEAT, NOISE)
     light += STYLE
     dark = _shades(curves, HEAT_DARK, NOISE_DARK)
     dark += DARK_STYLE
-    size = sheet.width, top + PANEL + 54, sheet.shown
-    return Drawing(*size, title, body, light, dark)
+    return Drawing(width, top + PANEL + 46, title, body, light, dark)
 
 
 def spectra_table(curves: Curves, count: int) -> dict[str, Any]:
@@ -154,34 +153,31 @@ def _lines(panel: Panel, curves: Curves) -> Iterator[Markup]:
         yield panel.curve(ends, [curves.floor] * 2, class_="floor", stroke_dasharray=DOTS)
 
 
-def _legend(curves: Curves, sheet: Sheet) -> tuple[Markup, float]:
+def _legend(curves: Curves, width: int) -> tuple[Markup, float]:
     """A sample of each kind of line with its name, and what the shades mean; where it ends."""
     entries = [("heat", f"{curves.name}, levels {_span(curves.heat)}")]
     entries += [("noise", f"DDPM (dashed), levels {_span(curves.noise)}")] if curves.noise else []
     entries += [("data", "data")] if curves.data else []
     entries += [("floor", "sampling noise δ²")] if curves.floor else []
-    parts, y = [], 18.0
+    parts, y = [], 14.0
     for kind, text in entries:
-        x = 8 if sheet.narrow else 66
-        if kind == "floor" and curves.data and not sheet.narrow:
-            x, y = 250, y - LINE  # beside the data
         count = len(curves.heat if kind == "heat" else curves.noise)
         start = f"{y - 4.5}"
         if kind == "data":
-            parts.append(path(f"M{x} {start}h52", class_="data", stroke_width=3.2))
+            parts.append(path(f"M0 {start}h52", class_="data", stroke_width=3.2))
         elif kind == "floor":
             dotted = {"stroke_dasharray": DOTS, "stroke_width": 2}
-            parts.append(path(f"M{x} {start}h52", class_="floor", **dotted))
+            parts.append(path(f"M0 {start}h52", class_="floor", **dotted))
         else:
             step, gap = 52 / count, 1.0 if kind == "noise" else 0.0
-            shades = [f"M{x + n * step:.2f} {start}h{step - gap:.2f}" for n in range(count)]
+            shades = [f"M{n * step:.2f} {start}h{step - gap:.2f}" for n in range(count)]
             drawn = (path(d, class_=f"{kind}-{n}", stroke_width=4) for n, d in enumerate(shades))
             parts.append(group(*drawn))
-        long = sheet.narrow and len(text) > NARROW
+        long = LETTER * len(text) > width - 60
         for line in text.replace(", ", ",\n").splitlines() if long else [text]:
-            parts.append(label(x + 60, y, line, size=14, anchor="start"))
+            parts.append(label(60, y, line, anchor="start"))
             y += LINE
-    return group(*parts), y - 4 if sheet.narrow else 74.0
+    return group(*parts), y - 4
 
 
 def _span(spectra: Sequence[Spectrum]) -> str:

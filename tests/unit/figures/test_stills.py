@@ -16,10 +16,11 @@ from markupsafe import Markup
 from PIL import Image
 
 from sitegen.core.errors import PlatformError
-from sitegen.figures.process.drawing import NARROW, narrow_sheet, process_drawing
+from sitegen.figures.process.drawing import process_drawing
 from sitegen.figures.spectra.drawing import Curves, Spectrum, spectra_drawing, spectra_table
 from sitegen.figures.svg import (
-    NARROW_CHART,
+    NARROW,
+    WIDE,
     Axis,
     Drawing,
     Panel,
@@ -112,7 +113,7 @@ def test_rows_line_up(columns: int) -> None:
     sizes = {e.get("width") for e in root.iter(f"{SVG}image")}
     assert [x for x, _ in places[:columns]] == [x for x, _ in places[columns:]]
     assert len(sizes) == 1
-    assert places[-1][0] + float(sizes.pop() or 0) <= 640 - 60
+    assert places[-1][0] + float(sizes.pop() or 0) <= 576 - 30
     words = [e.text or "" for e in root.iter(f"{SVG}text")]
     numbers = [int(w.removeprefix("level ")) for w in words if re.fullmatch(r"(level )?\d+", w)]
     assert numbers == levels
@@ -134,24 +135,24 @@ def said(drawing: Drawing) -> set[str]:
 
 
 def test_charts_for_phones() -> None:
-    """The narrow sheet has all words of the wide one, in letters a phone shows large enough."""
+    """The narrow drawing has all words of the wide one, both in the sizes of the page's texts."""
     frames = [np.full((8, 8, 3), 10 * n, np.uint8) for n in range(6)]
     levels = (0, 36, 56, 70, 85, 100)
     rows = (frames, frames, levels)
     for wide, narrow in [
-        (spectra_drawing(CURVES), spectra_drawing(CURVES, NARROW_CHART)),
+        (spectra_drawing(CURVES), spectra_drawing(CURVES, NARROW)),
         (process_drawing(*rows), process_drawing(*rows, NARROW)),
     ]:
         assert said(narrow) == said(wide)
-        assert (narrow.shown, narrow.width < wide.width) == (440, True)
-        sizes = [float(size) for size in re.findall(r'font-size="([\d.]+)"', narrow.text())]
-        assert 350 / narrow.width * min(sizes) >= 12  # CSS pixels on a screen of 390
-    assert narrow_sheet(6) == NARROW
-    assert narrow_sheet(7) is None  # their numbers would run into each other
+        for drawn, width in ((wide, WIDE), (narrow, NARROW)):
+            assert f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}"' in drawn.text()
+            assert f'viewBox="0 0 {width} ' in drawn.text()  # one unit is a CSS pixel
+            sizes = re.findall(r'font-size="([\d.]+)"', drawn.text())
+            assert {float(size) for size in sizes} <= {13.5, 15, 18}
     ends = [text for text in lines(process_drawing(*rows, NARROW)) if text.endswith("100")]
     assert ends == ["100"]
     long = replace(CURVES, name="A label of 24 characters")
-    broken = lines(spectra_drawing(long, NARROW_CHART))
+    broken = lines(spectra_drawing(long, NARROW))
     assert broken[-5:-3] == ["A label of 24 characters,", "levels 4 (faint) to 0"]
     assert "A label of 24 characters, levels 4 (faint) to 0" in lines(spectra_drawing(long))
 
@@ -161,7 +162,7 @@ HOSTILE = "</title><script>alert(1)</script>&\"'\u2028"
 
 def drawing(body: Markup, words: str = "Words") -> Drawing:
     """A small drawing."""
-    return Drawing(200.0, 100.0, 640, words, body)
+    return Drawing(200, 100.0, words, body)
 
 
 def test_file(tmp_path: Path) -> None:
@@ -171,8 +172,8 @@ def test_file(tmp_path: Path) -> None:
     with pytest.raises(PlatformError):
         drawing(Markup()).write(tmp_path / "missing")
     root = ElementTree.parse(tmp_path / file.path).getroot()
-    assert (file.width, file.height) == (640, 320)
-    assert [root.get(name) for name in ("width", "height")] == ["640", "320"]
+    assert (file.width, file.height) == (200, 100)
+    assert [root.get(name) for name in ("width", "height")] == ["200", "100"]
     assert root.get("viewBox") == "0 0 200 100"
     names = [each.tag.rpartition("}")[2] for each in root]
     assert names == ["title", "style", "text"]

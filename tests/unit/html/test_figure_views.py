@@ -73,7 +73,7 @@ def grid(width: int, height: int) -> Cells:
 
 @pytest.mark.parametrize(
     ("size", "factor", "width", "wide"),
-    [((336, 336), 2, 576, False), ((448, 448), 16, 224, False), ((336, 112), 4, 672, True),
+    [((336, 336), 2, 576, False), ((448, 448), 16, 252, False), ((336, 112), 4, 756, True),
      ((576, 704), 2, 576, False), ((1280, 700), 2, 928, True)],
 )  # fmt: skip
 def test_two_widths(size: tuple[int, int], factor: int, width: int, wide: bool) -> None:
