@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -58,7 +57,6 @@ MOST_BYTES, MOST_GFLOP = 25_000_000, 60.0
 # JavaScript's typed arrays must begin at multiples of the size of their numbers.
 _ALIGNMENT = 16
 _QKV = ".qkv."
-_PLACE = re.compile(r"(input_blocks|middle_block|output_blocks|out)\.(\d+)\.")
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -204,16 +202,10 @@ def _described(
     card: ModelCard, prefix: str, band: Band, tensors: Mapping[str, Array]
 ) -> dict[str, Any]:
     """Return the description of a band of levels and its network."""
-    side = band.side or card.image_size
-    shapes = {
-        name.removeprefix(prefix): values.shape
-        for name, values in tensors.items()
-        if _owns(prefix, name)
-    }
-    description = {"lowest_level": band.lowest_level, "side": side, "prefix": prefix}
+    side, flop = band.side or card.image_size, network_flop(band, card.channels, card.image_size)
+    description = {"lowest_level": band.lowest_level, "side": side, "prefix": prefix, "flop": flop}
     if band.cosines is not None:
-        flop = sum(2 * math.prod(shape) for shape in shapes.values() if len(shape) > 1)
-        return description | {"flop": flop, "cosines": _table(band.cosines)}
+        return description | {"cosines": _table(band.cosines)}
     assert isinstance(band.unet, UNetConfig)
     mean, std = 0.0, 1.0
     if "blur" in card.abilities and card.has_statistics:
@@ -222,37 +214,24 @@ def _described(
         from sitegen.generative.maths.heat import Statistics
 
         mean, std = Statistics(*(from_numpy(tensors[n]) for n in STATISTICS)).pixel_scale(side)
-    flop, images = unet_flop(shapes, band.unet, side), {"pixel_mean": mean, "pixel_std": std}
-    return description | {"flop": flop, "unet": _table(band.unet), **images}
+    return description | {"unet": _table(band.unet), "pixel_mean": mean, "pixel_std": std}
 
 
-def unet_flop(shapes: Mapping[str, tuple[int, ...]], unet: UNetConfig, side: int) -> int:
-    """Return the multiplications and additions of matrix products for one image of `side` pixels.
+def network_flop(band: Band, channels: int, image_size: int) -> int:
+    """Return the multiplications and additions of matrix products for one image of a network."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
 
-    `shapes` are those of the U-Net's tensors under their published names.
-    """
-    total = 0
-    for name, shape in shapes.items():
-        if len(shape) == 2:  # the level's embedding, once per image
-            total += 2 * math.prod(shape)
-        elif len(shape) > 2:
-            pixels = (side // unet.patch >> _level(name, unet)) ** 2
-            total += 2 * math.prod(shape) * pixels
-            # Attention multiplies each pixel's query by all keys, and its weights by all values.
-            total += 4 * pixels**2 * shape[1] if name.endswith(".qkv.weight") else 0
-    return total
+    from sitegen.generative.networks.construct import new_network
 
-
-def _level(name: str, unet: UNetConfig) -> int:
-    match = _PLACE.match(name)
-    last, blocks = len(unet.channel_mult) - 1, unet.num_res_blocks + 1
-    if match is None or match[1] == "out":
-        return 0
-    if match[1] == "input_blocks":
-        return max(0, (int(match[2]) - 1) // blocks) + (".op." in name)
-    if match[1] == "middle_block":
-        return last
-    return last - int(match[2]) // blocks - (".conv." in name)
+    side = band.side or image_size
+    with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network = new_network(band, channels, image_size).to("meta")
+        if band.cosines is not None:  # whose autocast the device "meta" does not have
+            return 2 * sum(part.numel() for part in network.state_dict().values() if part.dim() > 1)
+        labels = () if band.classes is None else (torch.ones(1, band.classes),)
+        network(torch.empty(1, channels, side, side), torch.ones(1), *labels)
+    return int(counter.get_total_flops())
 
 
 def _table(network: UNetConfig | CosineConfig) -> dict[str, Any]:

@@ -7,23 +7,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from sitegen.core.errors import RefusedError
 from sitegen.generative.card.card import FileRef, read_card
-from sitegen.generative.card.networks import CosineConfig, UNetConfig
+from sitegen.generative.card.networks import Band, CosineConfig, UNetConfig
 from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.checkpoints.weights import RESIDUAL, STATISTICS
 from sitegen.generative.data.prior import PRIOR_NAME
 from sitegen.generative.maths.heat import Statistics
 from sitegen.generative.process.flow import FlowConfig
-from sitegen.models.browser import BrowserModel, export_for_browser, lacking, unet_flop
+from sitegen.models.browser import BrowserModel, export_for_browser, lacking, network_flop
 from tests.support.lessons import cascade_card
-from tests.support.making import as_kind, random_unet, small_card
+from tests.support.making import as_kind
 from tests.support.paths import ROOT
 from tests.support.tinymodel import WEIGHTS_NAME, card_of, write_ddpm, write_model
 
@@ -63,24 +60,13 @@ def test_description_of_a_shipped_model() -> None:
     assert (fine["pixel_mean"], fine["pixel_std"]) == pytest.approx(scale, rel=1e-6)
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {"channel_mult": (1, 2, 2), "num_res_blocks": 2, "channels": 3, "attention_levels": (0, 1)},
-        {"channel_mult": (1, 3), "conv_resample": False, "image_size": 12},
-    ],
-    ids=str,
-)
-def test_arithmetic_is_what_torch_counts(options: dict[str, Any]) -> None:
-    """The products of a U-Net, by torch's own counter."""
-    card = small_card(**options)
-    unet = random_unet(card)
-    counter = FlopCounterMode(display=False)
-    with counter, sdpa_kernel(SDPBackend.MATH):
-        unet(torch.zeros(1, *card.shape), torch.ones(1))
-    shapes = {name: tuple(tensor.shape) for name, tensor in unet.state_dict().items()}
-    assert unet_flop(shapes, card.finest, card.image_size) == counter.get_total_flops()
+def test_arithmetic_of_a_network() -> None:
+    """The products of convolutions and of attention: 2 for each weight and pixel, 4 for each pair."""
+    convolution = UNetConfig(32, (1,), num_res_blocks=1)
+    flop = network_flop(Band(1, unet=convolution), 1, 8)
+    attended = network_flop(Band(1, unet=replace(convolution, attention_levels=(0,))), 1, 8)
+    blocks = 3  # one on the way down and two on the way up
+    assert attended - flop == blocks * (2 * 4 * 32 * 32 * 64 + 4 * 64 * 64 * 32)
 
 
 def test_arithmetic_of_a_shipped_model() -> None:
