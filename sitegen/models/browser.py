@@ -228,10 +228,12 @@ def network_flop(band: Band, channels: int, image_size: int) -> int:
     with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
         network = new_network(band, channels, image_size).to("meta")
         if band.cosines is not None:  # whose autocast the device "meta" does not have
-            return 2 * sum(part.numel() for part in network.state_dict().values() if part.dim() > 1)
+            matrices = (part for part in network.state_dict().values() if part.dim() > 1)
+            return sum(2 * int(part.numel()) for part in matrices)
         labels = () if band.classes is None else (torch.ones(1, band.classes),)
         network(torch.empty(1, channels, side, side), torch.ones(1), *labels)
-    return int(counter.get_total_flops())
+    total: int = counter.get_total_flops()
+    return total
 
 
 def _table(network: UNetConfig | CosineConfig) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def test_description_of_a_shipped_model() -> None:
 
 
 def test_arithmetic_of_a_network() -> None:
-    """The products of convolutions and of attention: 2 for each weight and pixel, 4 for each pair."""
+    """The products of attention: 2 for each weight and pixel, 4 for each pair of pixels."""
     convolution = UNetConfig(32, (1,), num_res_blocks=1)
     flop = network_flop(Band(1, unet=convolution), 1, 8)
     attended = network_flop(Band(1, unet=replace(convolution, attention_levels=(0,))), 1, 8)
