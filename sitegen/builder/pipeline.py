@@ -152,11 +152,13 @@ def open_early(context: BuildContext, report: Reporter) -> None:
 def figures_to_render(context: BuildContext, records: Records) -> list[PlannedFigure]:
     """Return the selected figures that are missing or to be rendered again, without duplicates."""
     options = context.options
+    ids = {planned.figure.id for planned in context.figures}
+    again = () if options.rerender is None else options.rerender or ids
     figures = {
         planned.key: planned
         for planned in context.figures
         if not options.only or planned.figure.id in options.only
-        if planned.key not in records or options.renders_again(planned.figure.id)
+        if planned.key not in records or planned.figure.id in again
     }
     return list(figures.values())
 

@@ -55,10 +55,6 @@ class BuildOptions:
     distributed: str | None = None
     asked: tuple[str, str] = ("auto", "auto")
 
-    def renders_again(self, figure: str) -> bool:
-        """Return whether a figure is rendered although it is in the store."""
-        return self.rerender is not None and (not self.rerender or figure in self.rerender)
-
 
 @dataclass(frozen=True)
 class BuildContext:

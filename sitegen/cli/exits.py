@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import click
 
-from sitegen.core.errors import PlatformError, SitegenError, describe_os_error
+from sitegen.core.errors import PlatformError, SitegenError
 from sitegen.core.source import plain
 
 SIGNALS = {130: "interrupted", 143: "terminated", 129: "hung up"}
@@ -62,5 +62,6 @@ def describe(error: BaseException) -> tuple[int, str] | None:
     if (full := memory_full(error)) is not None:
         fault = f"{full}; close other programs, or ask for fewer or smaller samples"
     elif isinstance(error, OSError):  # raised where no better message exists
-        fault = describe_os_error(error)
+        path = f"{error.filename}: " if error.filename else ""
+        fault = f"{path}{error.strerror or error}; check the file and the disk"
     return (PlatformError.exit_code, f"error: {fault}") if fault else None

@@ -85,11 +85,13 @@ def placeholders(site: Site) -> Iterator[Diagnostic]:
                 yield Diagnostic(shown(page), line, f"{quoted(instruction[0])} {_OURS}")
 
 
-def placeholders_in(text: str) -> Iterator[tuple[int, str]]:
-    """Yield the lines of a built file that have words of `sitegen new`, each with what it has."""
-    for number, line in enumerate(text.split("\n"), 1):
-        if match := _PLACEHOLDER.search(line) or _INSTRUCTION.search(line):
-            yield number, f"{quoted(match[0])} {_OURS}"
+def built_placeholders(output: Path) -> Iterator[Diagnostic]:
+    """Yield the words of `sitegen new` in the files of a built folder, each with its line."""
+    for path in sorted(output.rglob("*")):
+        if path.suffix in (".html", ".json", ".xml", ".txt") and path.is_file():
+            for number, line in enumerate(path.read_text("utf-8", "replace").split("\n"), 1):
+                if match := _PLACEHOLDER.search(line) or _INSTRUCTION.search(line):
+                    yield Diagnostic(shown(path), number, f"{quoted(match[0])} {_OURS}")
 
 
 def _texts(value: Any, key: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:

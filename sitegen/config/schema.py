@@ -59,7 +59,7 @@ from sitegen.core.validation import (
     reject_if,
 )
 from sitegen.generative.card.card import presets
-from sitegen.generative.checkpoints.foreign import has_foreign_config
+from sitegen.generative.checkpoints.foreign import CONFIG_NAME
 
 PROCESSES = "sitegen.processes"
 """Entry points by which packages bring samplers; a path names one as sitegen.processes:NAME."""
@@ -303,7 +303,10 @@ class ModelEntry(TomlTable):
             return self
         if self.preset and (self.path / "model.toml").is_file():
             raise ValueError("the folder has its own model card; remove the preset")
-        if not (self.preset or self.card_path.is_file() or has_foreign_config(self.path)):
+        # Another program's configuration replaces a card.
+        folders = (self.path, self.path / "unet") if self.path.is_dir() else (self.path.parent,)
+        has_config = any((folder / CONFIG_NAME).is_file() for folder in folders)
+        if not (self.preset or self.card_path.is_file() or has_config):
             lack = "the folder has no model.toml" if self.path.is_dir() else "no model card"
             raise ValueError(f'{lack}; name one: card = "FILE.toml"')
         return self

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, cached_property
 from pathlib import Path
 from traceback import walk_tb
-from types import TracebackType
 
 from jinja2 import (
     Environment,
@@ -22,7 +21,6 @@ from jinja2 import (
     TemplateRuntimeError,
     TemplateSyntaxError,
     Undefined,
-    UndefinedError,
     pass_eval_context,
 )
 from jinja2.lexer import Lexer, Token
@@ -109,18 +107,18 @@ def run_template(text: str, names: Mapping[str, object]) -> str:
     except SyntaxError as error:  # in the Python code that Jinja generates, as for f(a=1, a=2)
         raise TemplateFault(None, f"{error.msg}{_RAW}") from error
     except (TemplateError, *FAILURES) as error:
-        if not isinstance(error, TemplateError) and is_bug(error.__traceback__):
+        files = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
+        is_ours = Path(files[-1][0]).is_relative_to(_PACKAGE)
+        if is_ours and not isinstance(error, TemplateError):  # a bug
             raise
-        hint = close_name(error, names) if isinstance(error, UndefinedError) else ""
-        frames = walk_tb(error.__traceback__)
-        lines = [line for frame, line in frames if frame.f_code.co_filename == _FILE]
-        raise TemplateFault(lines[-1] if lines else 1, f"{reason_of(error)}{hint}") from error
-
-
-def is_bug(trace: TracebackType | None) -> bool:
-    """Return whether an exception was raised by sitegen's own code, not by a template."""
-    files = [frame.f_code.co_filename for frame, _ in walk_tb(trace)]
-    return Path(files[-1]).is_relative_to(_PACKAGE)
+        hint, message = "", " ".join(str(error).split())[:300] or type(error).__name__
+        if name := re.match(r"'(.*)' is undefined", str(error)):
+            hint = close_match(name[1], names) or _RAW
+        elif attribute := re.search(r"has no attribute '(.*)'", str(error)):
+            tables = [value for value in names.values() if isinstance(value, Mapping)]
+            hint = close_match(attribute[1], [str(key) for table in tables for key in table])
+        lines = [line for file, line in files if file == _FILE]
+        raise TemplateFault(lines[-1] if lines else 1, f"{message}{hint}") from error
 
 
 def calling_line() -> int:
@@ -131,19 +129,3 @@ def calling_line() -> int:
         frame = frame.f_back
     template = frame.f_globals.get("__jinja_template__")
     return 1 if template is None else int(template.get_corresponding_lineno(frame.f_lineno))
-
-
-def reason_of(error: Exception) -> str:
-    """Return the message of an error, on one line of at most 300 characters."""
-    return " ".join(str(error).split())[:300] or type(error).__name__
-
-
-def close_name(error: UndefinedError, names: Mapping[str, object]) -> str:
-    """Return a hint for an undefined name or attribute: the closest one, or how to write braces."""
-    if name := re.match(r"'(.*)' is undefined", str(error)):
-        return close_match(name[1], names) or _RAW
-    attribute = re.search(r"has no attribute '(.*)'", str(error))
-    keys: Iterable[str] = (
-        key for value in names.values() if isinstance(value, Mapping) for key in value
-    )
-    return close_match(attribute[1], keys) if attribute else ""

@@ -91,9 +91,3 @@ def together(errors: Sequence[SitegenError]) -> SitegenError:
     if len(errors) == 1:
         return errors[0]
     return with_message(errors[0], "\n".join(map(str, errors)))
-
-
-def describe_os_error(error: OSError) -> str:
-    """Return the message for an error of the system that was raised where none is better."""
-    path = f"{error.filename}: " if error.filename else ""
-    return f"{path}{error.strerror or error}; check the file and the disk"

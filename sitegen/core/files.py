@@ -16,7 +16,6 @@ from typing import Any, Literal
 
 from sitegen.core.errors import LockedError, PlatformError, RefusedError
 
-_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _REMEDIES = {
     errno.ENOSPC: "free some disk space and run sitegen again",
     errno.EDQUOT: "the disk quota is used up: free some space and run sitegen again",
@@ -52,12 +51,6 @@ def digest(path: Path) -> str:
 def digest_bytes(data: bytes) -> str:
     """Return the SHA-256 of `data` as 64 hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
-
-
-def is_lfs_pointer(path: Path) -> bool:
-    """Return whether the file is a pointer of Git LFS. Raises OSError."""
-    with path.open("rb") as file:
-        return file.read(len(_LFS_POINTER)) == _LFS_POINTER
 
 
 canonical_json = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode

@@ -15,7 +15,7 @@ from sitegen.config.scaffold import placeholders
 from sitegen.config.schema import Site
 from sitegen.core.diagnostics import Diagnostic, quoted
 from sitegen.core.errors import TargetError
-from sitegen.core.files import below, is_lfs_pointer, platform_errors
+from sitegen.core.files import below, platform_errors
 from sitegen.core.source import shown
 from sitegen.core.urls import INDEX, NOT_FOUND
 from sitegen.deploy.html_scan import HtmlScan, Reference, Role, scan
@@ -33,6 +33,7 @@ _PAGES = (".html", ".htm")
 _PICTURES = {".png", ".jpg", ".jpeg", ".gif", ".webp", ".avif", ".svg", ".ico", ".mp4"}
 _ODD_NAME = re.compile(r'[\x00-\x1f\x7f"*:<>?\\|]')
 _THIS_MACHINE = re.compile(r"(.+\.)?localhost|127(\.\d+){1,3}|0\.0\.0\.0|::1", re.I)
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _NEEDED = {
     INDEX: "it is the front page",
     ".nojekyll": "without it GitHub omits files with names that start with _",
@@ -190,8 +191,9 @@ def _faults_of_files(folder: ServedFolder) -> Iterator[tuple[bool, str, str]]:
         megabytes = f"has {size / 1e6:.0f} MB"
         if _ODD_NAME.search(name):
             yield True, name, "has a character in its name that GitHub Pages refuses; rename it"
-        with platform_errors(folder.root / name, "read"):
-            is_pointer = is_lfs_pointer(folder.root / name)
+        path = folder.root / name
+        with platform_errors(path, "read"), path.open("rb") as file:
+            is_pointer = file.read(len(_LFS_POINTER)) == _LFS_POINTER
         if is_pointer:
             text = "is a Git LFS pointer, and GitHub Pages would serve it in place of the file; "
             yield True, name, f"{text}run `git lfs pull` and build again"

@@ -21,15 +21,14 @@ from sitegen.builder.assembly import assemble
 from sitegen.builder.install import differences, is_built
 from sitegen.builder.plan import BuildOptions, prepare
 from sitegen.builder.store import Store
-from sitegen.config.scaffold import placeholders, placeholders_in
+from sitegen.config.scaffold import built_placeholders, placeholders
 from sitegen.config.schema import Site
 from sitegen.core.compute import ComputeTarget
-from sitegen.core.diagnostics import Diagnostic
 from sitegen.core.errors import PlatformError, PublishError, SitegenError, TargetError
 from sitegen.core.progress import Reporter
 from sitegen.core.source import shown
 from sitegen.core.urls import MANIFEST
-from sitegen.deploy.check import check_site, read_folder
+from sitegen.deploy.check import check_site
 
 _STAGED = "sitegen-publish"
 """Temporary branch for the commit to be published; it is deleted at the end."""
@@ -111,7 +110,7 @@ def publish(site: Site, output: Path, options: PublishOptions, report: Reporter)
                 raise PublishError(f"{fault}; run it first, or publish this with --stale")
             report.warn(f"{fault}; run it first")
         # The lines of sources that differ from the folder would mislead.
-        unfilled = ([] if differs else [*placeholders(site)]) or placeholders_of(output)
+        unfilled = ([] if differs else [*placeholders(site)]) or [*built_placeholders(output)]
         if unfilled and not options.placeholders:
             advice = "nothing was published; add --placeholders to publish it anyway"
             raise PublishError("\n".join([*map(str, unfilled), advice]))
@@ -196,17 +195,6 @@ def stale_files(site: Site, output: Path) -> list[str]:
     changed, others = differences(output, tree)
     lines = [f"{uri} {'differs' if (output / uri).exists() else 'is missing'}" for uri in changed]
     return [*lines, *(f"{uri} would be removed" for uri in others)]
-
-
-def placeholders_of(output: Path) -> list[Diagnostic]:
-    """Return the words of `sitegen new` in the files of a built folder, each with its line."""
-    folder = read_folder(output)
-    return [
-        Diagnostic(shown(output / name), line, text)
-        for name in folder.files
-        if name.endswith((".html", ".json", ".xml", ".txt"))
-        for line, text in placeholders_in(folder.text(name))
-    ]
 
 
 def pages_address(site: Site, url: str) -> str | None:

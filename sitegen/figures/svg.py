@@ -209,16 +209,11 @@ def decades(title: str, low: float, high: float) -> Axis:
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     last = max(last, first + 1)
     every = -(-(last - first) // 6)
-    ticks = tuple(
-        (10.0**n, power_of_ten(n) if (n - first) % every == 0 else "")
-        for n in range(first, last + 1)
-    )
+    powers = {
+        n: f"10{raised(n)}" if n not in (0, 1) else str(10**n) for n in range(first, last + 1)
+    }
+    ticks = tuple((10.0**n, text if (n - first) % every == 0 else "") for n, text in powers.items())
     return Axis(title, 10.0**first, 10.0**last, ticks, logarithmic=True)
-
-
-def power_of_ten(exponent: int) -> str:
-    """Write 10 to that power."""
-    return f"10{raised(exponent)}" if exponent not in (0, 1) else str(10**exponent)
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,14 @@ def model_source(name: str, path: Path, card_path: Path | None = None) -> ModelS
         weights, card, _ = found
         return ModelSource(name, card, weights, None)
     folder = path if path.is_dir() else None
-    card_path = card_path or (folder / CARD_NAME if folder else _card_beside(path))
+    if card_path is None and folder is None and card_beside(path) is None:
+        fits = " and ".join(inspect_checkpoint(path).presets)
+        start = f"; it fits the preset {fits}; begin with that card" if fits else ""
+        raise RefusedError(
+            f"{path}: a checkpoint does not record its image size, levels or blur, so it needs a "
+            f"model card; name it with --card{start}"
+        )
+    card_path = card_path or (folder or path.parent) / CARD_NAME
     card = read_card(card_path)
     if folder is not None:
         if card.weights is None:
@@ -148,11 +155,6 @@ def model_source(name: str, path: Path, card_path: Path | None = None) -> ModelS
         for file in (card.prior, card.example)
     )
     return ModelSource(name, card, path, prior, card_path, example)
-
-
-def preset_source(name: str, path: Path, configuration: str) -> ModelSource:
-    """Return a checkpoint of a published configuration, with the shipped prior for it."""
-    return ModelSource(name, preset(configuration), path, preset_prior(configuration))
 
 
 def find_model(name: str, card: Path | None, config: Path) -> ModelSource:
@@ -251,24 +253,13 @@ def _entry_source(name: str, entry: ModelEntry, card: Path | None = None) -> Mod
     if entry.sampler is not None:
         return sampler_source(name, entry)
     if card is None and entry.preset is not None:
-        return preset_source(name, entry.path, entry.preset)
+        prior = preset_prior(entry.preset)
+        return ModelSource(name, preset(entry.preset), entry.path, prior)
     return model_source(name, entry.path, card or entry.card_path)
 
 
 def _configured(config: Path) -> Mapping[str, ModelEntry]:
     return load_site(config).models if config.exists() else {}
-
-
-def _card_beside(path: Path) -> Path:
-    """Return the card in a checkpoint's folder. Raises RefusedError unless it names this file."""
-    if card_beside(path) is not None:
-        return path.parent / CARD_NAME
-    fits = inspect_checkpoint(path).presets
-    start = f"; it fits the preset {' and '.join(fits)}; begin with that card" if fits else ""
-    raise RefusedError(
-        f"{path}: a checkpoint does not record its image size, levels or blur, so it needs a model "
-        f"card; name it with --card{start}"
-    )
 
 
 def _digest(path: Path | None, named: FileRef | None, what: str) -> str | None:

@@ -32,9 +32,11 @@ from sitegen.generative.training.duration import (
     BATCH,
     IMAGES_SEEN,
     LONGER,
+    LONGEST_LOOK_S,
+    LOOKS,
+    SHORTEST_LOOK_S,
     SIDES,
     chosen_for,
-    look_every_s,
     options_for,
 )
 from sitegen.generative.training.residual import IMAGES, residual_shares
@@ -141,7 +143,8 @@ def train_model(
             run.end_here()
         run.measured, run.ends_at = prepared.measured, prepared.ends_at
         draw = partial(draw_sheet, name=name)
-        run.looks = Looks(look_every_s(60 * (options.minutes or LONG)), draw)
+        every_s = 60 * (options.minutes or LONG) / LOOKS
+        run.looks = Looks(min(LONGEST_LOOK_S, max(SHORTEST_LOOK_S, every_s)), draw)
         for line in _beginning(name, run):
             report.note(line)
         measuring = partial(report.rendering, f"{name}: estimating its residual variance")

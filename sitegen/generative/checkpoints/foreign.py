@@ -66,12 +66,6 @@ def foreign_model(
         raise ConfigError(f"{config}: {error}") from None
 
 
-def has_foreign_config(path: Path) -> bool:
-    """Return whether another program's configuration replaces the missing card."""
-    folders = (path, path / "unet") if os.path.isdir(path) else (path.parent,)
-    return any((folder / CONFIG_NAME).is_file() for folder in folders)
-
-
 def _spectral_card(values: Mapping[str, Any], schedule: BlurSchedule) -> ModelCard:
     names = ("image_size", "num_channels", "model_channels", "channel_mult")
     if missing := [name for name in names if name not in values]:

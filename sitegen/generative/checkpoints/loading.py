@@ -93,7 +93,12 @@ def load_model(
         regular_size(file, "checkpoint")
         own_card = own_card or card_beside(file)
     if own_card is None:
-        raise _no_card(file)
+        fits = " or ".join(inspect_checkpoint(file).presets)
+        choices = f"it fits the preset {fits}" if fits else f"presets: {', '.join(presets())}"
+        raise ConfigError(
+            f"{file}: a checkpoint does not contain its image size, levels, blur or heads; give "
+            f"its card (a {CARD_NAME}) or a preset ({choices})"
+        )
     return _assemble(own_card, read_weights(file, own_card), precision).to(device)
 
 
@@ -279,14 +284,3 @@ def _statistics(weights: Mapping[str, Tensor]) -> Statistics:
                 f"{RESIDUAL} of the weights is negative, or no covariance; train the model again"
             )
     return Statistics(mean, variance, residual)
-
-
-def _no_card(path: Path) -> ConfigError:
-    fits = inspect_checkpoint(path).presets
-    choices = (
-        f"it fits the preset {' or '.join(fits)}" if fits else f"presets: {', '.join(presets())}"
-    )
-    return ConfigError(
-        f"{path}: a checkpoint does not contain its image size, levels, blur or heads; give its "
-        f"card (a {CARD_NAME}) or a preset ({choices})"
-    )

@@ -42,7 +42,8 @@ NOISE_LEVELS: Mapping[str, int] = {"ddpm": 32, "flow": 16}
 _WARMUP, _AVERAGED, _MEASURING = 0.05, 0.1, 0.06  # shares of the steps, and of the time
 _LONGEST_WARMUP, _LARGEST_DECAY = 200, 0.999
 _MEASURED_S, _MEASURED_STEPS = 3.0, 16
-_SHORTEST_LOOK_S, _LONGEST_LOOK_S, _LOOKS = 60.0, 600.0, 5
+SHORTEST_LOOK_S, LONGEST_LOOK_S, LOOKS = 60.0, 600.0, 5
+"""Seconds between two sheets of samples, and their number in a run if these allow it."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +71,6 @@ def options_for(steps: int, choices: Mapping[str, Any]) -> TrainingOptions:
             **choices,
         }
     )
-
-
-def look_every_s(seconds: float) -> float:
-    """Return the seconds between two sheets of samples in a run of `seconds`."""
-    return min(_LONGEST_LOOK_S, max(_SHORTEST_LOOK_S, seconds / _LOOKS))
 
 
 def chosen_for(

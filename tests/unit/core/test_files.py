@@ -22,13 +22,11 @@ def names(folder: Path) -> set[str]:
 
 
 def test_what_a_file_is(tmp_path: Path) -> None:
-    """Digests, pointers of Git LFS, and canonical JSON, which has no space and no odd numbers."""
+    """Digests, and canonical JSON, which has no space and no odd numbers."""
     data = bytes(3_000_001)
     (tmp_path / "a").write_bytes(data)
     assert files.digest(tmp_path / "a") == hashlib.sha256(data).hexdigest()
     assert files.digest_bytes(data) == hashlib.sha256(data).hexdigest()
-    (tmp_path / "b").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
-    assert [files.is_lfs_pointer(tmp_path / name) for name in "ab"] == [False, True]
     assert files.canonical_json({"b": [1, 0.5], "a": "é"}) == '{"a":"\\u00e9","b":[1,0.5]}'
     for number in ("nan", "inf", "-inf"):
         with pytest.raises(ValueError, match="JSON"):

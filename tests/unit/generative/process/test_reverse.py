@@ -102,7 +102,7 @@ def test_visits_the_levels_of_the_card() -> None:
     assert [step.level for step in steps] == [6, 5, 3, 1, 0]
     assert stub.jumps == [6, None, 3, 1, None]
     assert [step.level for step in reverse_process(stub, _flat(2), noise, begin=5)] == [3, 1, 0]
-    with pytest.raises(ValueError, match="begins at level 4, which is not visited"):
+    with pytest.raises(ValueError, match="begins or ends at level 4, which is not visited"):
         next(iter(reverse_process(stub, _flat(2), noise, begin=4)))
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.training import duration
-from sitegen.generative.training.duration import chosen_for, look_every_s, options_for
+from sitegen.generative.training.duration import chosen_for, options_for
 from sitegen.generative.training.recipe import NOISE_UNET, card_of, small_card
 from sitegen.generative.training.residual import evaluations
 from sitegen.generative.training.train import Looks, Run, Training
@@ -76,12 +76,6 @@ def test_measured_here() -> None:
     """Some steps on noise are timed, and nothing is written."""
     card = small_card(28, 1, light=True)
     assert 0 < duration.seconds_per_step(card, 1, "cpu", "float32", {"batch_size": 2}) < 600
-
-
-@pytest.mark.parametrize(("seconds", "every"), [(60, 60), (600, 120), (1e5, 600)])
-def test_how_often_samples_are_drawn(seconds: float, every: float) -> None:
-    """Every few minutes, whatever the duration."""
-    assert look_every_s(seconds) == every
 
 
 @pytest.mark.parametrize(("real", "sheet"), [(0.5, 0.0), (2.0, 0.0), (0.5, 2.0)])
