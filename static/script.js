@@ -489,16 +489,18 @@ function place(element, clip, { x, y, width, height }) {
 
 /* The cells of a clip in its pixels: rows of a grid, or the nodes of a tree. */
 function boxesOf(stage, video) {
-  const [columns, count, width, height, gap, together] = numbers(video.dataset.cells);
+  const [columns, count, width, height, gap, strip, together] = numbers(video.dataset.cells);
+  const texts = [...stage.querySelectorAll(".cell-texts p")].map((text) => text.textContent);
   const nodes = [...stage.querySelectorAll(".node")];
   if (nodes.length)
-    return nodes.map(({ dataset }) => {
+    return nodes.map(({ dataset }, number) => {
       const [depth, index, x, y, , first, last] = numbers(dataset.node);
-      return { depth, index, x, y, width, height, first, last };
+      return { depth, index, x, y, width, height, strip, text: texts[number], first, last };
     });
   return Array.from({ length: count }, (_, number) => {
     const [column, row] = [number % columns, Math.floor(number / columns)];
-    return { x: column * (width + gap), y: row * (height + gap), width, height, columns, together };
+    const [x, y, text] = [column * (width + gap), row * (height + gap), texts[number]];
+    return { x, y, width, height, strip, text, columns, together };
   });
 }
 
@@ -518,20 +520,21 @@ function narrowLayout(boxes, available) {
     y: Math.floor(number / across) * (height + gap),
     width,
     height,
+    strip: boxes[0].strip,
   }));
   return extent(places);
 }
 
 /* A tree with a column for each generation and its leaves below one another. */
 function narrowTree(boxes, available) {
-  const { width, height } = boxes[0];
+  const { width, height, strip } = boxes[0];
   const depth = boxes.at(-1).depth;
   const across = (width * available) / 56; // pictures have 56 CSS pixels
   const step = Math.max(1.2 * width, (across - width) / depth);
   const places = boxes.map((box) => {
     const leaves = 2 ** (depth - box.depth);
     const middle = (box.index + 0.5) * leaves - 0.5;
-    return { x: Math.round(box.depth * step), y: Math.round(1.1 * height * middle), width, height };
+    return { x: Math.round(box.depth * step), y: Math.round(1.1 * height * middle), width, height, strip };
   });
   return extent(places);
 }
@@ -542,10 +545,10 @@ function extent(places) {
 }
 
 /* Move the texts under the cells of a clip to them. */
-function label(texts, { places, boxes, width, height, room }) {
+function label(texts, { places, width, height, room, video }) {
   if (!texts) return;
   texts.setAttribute("viewBox", `0 0 ${width} ${height}`);
-  texts.setAttribute("font-size", Math.min((15 * width) / room, 0.75 * (boxes[0].height - boxes[0].width)));
+  texts.setAttribute("font-size", Math.min((15 * width) / Math.min(room, video.width), Number(texts.dataset.line)));
   for (const [number, text] of [...texts.children].entries()) {
     const { x, y, height: whole } = places[number];
     text.setAttribute("x", x - 1); // a pixel more on each side, where the clip's own paper shines through
@@ -562,7 +565,7 @@ function join(figure, clip) {
   const arrow = ({ depth, index }, to) => {
     const from = places[find(depth - 1, index >> 1)];
     const start = from.x + from.width;
-    const [y0, y1] = [from.y + from.height / 2, to.y + to.height / 2];
+    const [y0, y1] = [from, to].map(({ y, height, strip }) => y + (height - strip) / 2);
     const bend = depth === boxes.at(-1).depth ? first.x : to.x;
     const middle = (start + bend) / 2;
     return `M${start} ${y0}C${middle} ${y0} ${middle} ${y1} ${bend} ${y1}H${to.x}`;
@@ -619,7 +622,9 @@ function grid(clip) {
   const move = (index) => {
     at = index;
     place(cellButton, clip, clip.places[at]);
-    cellButton.setAttribute("aria-label", fill(cellButton.dataset.text, { n: at + 1, count }));
+    const told = clip.boxes[at].text;
+    const name = fill(cellButton.dataset.text, { n: at + 1, count });
+    cellButton.setAttribute("aria-label", told ? `${told}. ${name}` : name);
   };
   const under = (event) => {
     const area = stage.getBoundingClientRect();
@@ -721,6 +726,7 @@ const viewer = {
     this.room = find(".viewer-place");
     this.wait = find(".wait") ?? {};
     this.seed = find(".seed") ?? {};
+    this.text = find(".sample-text") ?? {};
     this.told = find("[role=status]") ?? {};
     when(find(".close"), "click", () => this.close());
     when(find(".earlier"), "click", () => this.turn(-1));
@@ -764,11 +770,12 @@ const viewer = {
     const box = boxes[this.at];
     const { seed = "", samples } = clip.video.dataset;
     this.seed.textContent = fill(seed, { number: samples ? samples.split(" ")[this.at] : this.at });
+    this.text.textContent = box.text ?? "";
     clip.follow(box.line ?? [{ ...box, ...clip.whole[0] }]);
     const away = clip.running || Math.min(clip.shown, clip.aim) < clip.end;
     if (box.line && away) clip.scrub(clip.end);
     title.textContent = box.button?.dataset.title ?? fill(title.dataset.sample, { n: this.at + 1, count });
-    Object.assign(canvas, { width: box.width, height: box.height });
+    Object.assign(canvas, { width: box.width, height: box.height - box.strip });
     canvas.classList.toggle("pixelated", clip.stage.classList.contains("pixelated"));
     clip.show(clip.shown);
   },
@@ -787,9 +794,9 @@ const viewer = {
     const [picture, wide] = clip.picture;
     this.wait.hidden = wide > 0;
     if (!wide) return clip.poster.complete && clip.scrub(clip.aim);
-    const { x, y, width, height } = clip.part(picture === clip.video ? clip.shown : clip.last);
+    const { x, y, width, height, strip } = clip.part(picture === clip.video ? clip.shown : clip.last);
     const inset = picture === clip.video ? 2 : 0; // H.264 mixes the edges of cells with the gutter
-    const cut = [x + inset, y + inset, width - 2 * inset, height - 2 * inset];
+    const cut = [x + inset, y + inset, width - 2 * inset, height - strip - 2 * inset];
     const from = cut.map((value) => (value * wide) / clip.source.width);
     pen.imageSmoothingEnabled = !canvas.classList.contains("pixelated");
     pen.imageSmoothingQuality = "high";

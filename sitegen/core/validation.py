@@ -52,13 +52,13 @@ def described_as(what: str, pattern: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": pattern, "x-what": what})
 
 
-_READABLE = reject_if(
+READABLE = reject_if(
     lambda text: (odd := odd_character(text)) and f"should not contain the character {odd[1]}"
 )
 _SHORT = StringConstraints(max_length=2000)
 
 Text = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000), _READABLE
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000), READABLE
 ]
 """Text for readers: 1 to 10,000 characters, none of them forbidden in pages."""
 
@@ -67,7 +67,7 @@ Caption = Annotated[
     # Jinja escapes for HTML what `"…" ~ ref("id")` joins; a caption is Markdown.
     BeforeValidator(lambda text: text.unescape() if isinstance(text, Markup) else text),
     StringConstraints(strip_whitespace=True, max_length=10_000),
-    _READABLE,
+    READABLE,
 ]
 """Text for readers that may be empty; in pages it is inline Markdown."""
 

@@ -19,12 +19,13 @@ from pydantic import (
     StrictFloat,
     StrictInt,
     StrictStr,
+    StringConstraints,
     ValidationInfo,
 )
 
 from sitegen.core.diagnostics import close_match, known_words
 from sitegen.core.installed import shipped_models
-from sitegen.core.validation import Slug, reject_if, reject_with
+from sitegen.core.validation import READABLE, Slug, reject_if, reject_with
 
 if TYPE_CHECKING:
     from sitegen.generative.card.card import ModelCard
@@ -172,7 +173,13 @@ ALL = ("all",)
 """All labels of a model."""
 MOST_NAMED = 12
 """Labels that a text alternative lists."""
-UNSET: dict[str, Any] = {"labels": None, "guidance": 0.0, "steps": None, "sampler_name": None}
+UNSET: dict[str, Any] = {
+    "labels": None,
+    "guidance": 0.0,
+    "steps": None,
+    "sampler_name": None,
+    "texts": None,
+}
 """The arguments of figures that sample as the model's card says, whose keys do not have them."""
 
 
@@ -184,6 +191,14 @@ Labels = Annotated[
             'The classes of the samples, by name or number: one for all, one for each, or "all".'
         )
     ),
+]
+Texts = Annotated[
+    Annotated[
+        tuple[Annotated[str, StringConstraints(max_length=200), READABLE], ...],
+        Field(min_length=1, max_length=MOST),
+    ]
+    | None,
+    Field(description="A text under each sample; captions or labels if not given."),
 ]
 Guidance = Annotated[
     StrictFloat,

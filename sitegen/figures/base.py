@@ -53,6 +53,7 @@ from sitegen.figures.arguments import (
     Seed,
     Show,
     Steps,
+    Texts,
     classes,
     selection_note,
 )
@@ -90,6 +91,7 @@ class FigureKind:
     guidance: Guidance = Field(default=0.0, kw_only=True)
     steps: Steps = Field(default=None, kw_only=True)
     sampler_name: SamplerName = Field(default=None, kw_only=True)
+    texts: Texts = Field(default=None, kw_only=True)
 
     def sample(self, models: ModelProvider, figure: Figure) -> RenderJob:
         """Return a job that samples the figure with the site's models, and draws it."""
@@ -120,6 +122,8 @@ class FigureKind:
         if show != "state" and (fault := lacking(name, card, (show,))):
             yield f'show = "{show}": {fault}'
         yield from self._label_faults(card)
+        if self.texts and len(self.texts) != (slots := self.text_slots(card)):
+            yield f"texts: {len(self.texts)} for {slots} samples; give one for each"
         if card.recording is not None and not missing:
             seed = getattr(self, "seed", 0)
             if fault := card.recording.seed_fault(seed):
@@ -165,11 +169,17 @@ class FigureKind:
             chosen = tuple(islice(cycle(chosen), self.slots(card)))
         return Condition(chosen, self.guidance) if chosen else None
 
-    def texts(self, card: ModelCard) -> tuple[str, ...]:
-        """Return the texts under the samples: recorded ones, or the names of their labels.
+    def text_slots(self, card: ModelCard) -> int:
+        """Return the number of samples that may have texts of their own."""
+        return self.slots(card)
 
-        They are empty if all samples have the same label.
+    def cell_texts(self, card: ModelCard) -> tuple[str, ...]:
+        """Return the texts under the samples: the call's, recorded ones, or names of their labels.
+
+        They are empty if none are given and all samples have the same label.
         """
+        if self.texts:
+            return self.texts
         if card.recording is not None and (captions := card.recording.captions):
             numbers: Sequence[int] = getattr(self, "numbers", ())
             return tuple(captions[n] if n < len(captions) else "" for n in numbers)
@@ -206,6 +216,10 @@ class FigureKind:
         return self.images * card.steps
 
 
+NO_TEXTS = Field(default=None, description="Nothing: it shows no samples by number.", init=False)
+"""The field `texts` of a kind that has no texts under its pictures."""
+
+
 @validated(frozen=True, config=RULES)
 class ModelFreeKind(FigureKind):
     """A kind that shows no model: its arguments and its files decide what it draws."""
@@ -217,6 +231,7 @@ class ModelFreeKind(FigureKind):
     guidance: Literal[0] = Field(default=0, init=False)
     steps: None = Field(default=None, description="Those of the card.", init=False)
     sampler_name: None = Field(default=None, description="That of the card.", init=False)
+    texts: None = NO_TEXTS
 
 
 def sampled_as(
@@ -429,8 +444,10 @@ class Figure:
         since = "Where it was recorded," if cards and cards[0].recording else "After the start"
         more = f". {since} each level shows {shown}" if shown else ""
         labels, card = "", cards[0] if cards else None
-        if card and card.recording and (captions := self.spec.texts(card)):
-            labels = f": {listed([*dict.fromkeys(captions)][:MOST_NAMED], 'and')}"
+        has_texts = card and (card.recording or self.spec.texts)
+        if card and has_texts and (texts := [*dict.fromkeys(self.spec.cell_texts(card))]):
+            more_texts = ["more"] if len(texts) > MOST_NAMED else []
+            labels = f": {listed([*filter(None, texts[:MOST_NAMED]), *more_texts], 'and')}"
         elif card and card.labels and self.spec.labels:
             chosen = dict.fromkeys(classes(self.spec.labels, card))
             names = [card.labels.names[label] for label in chosen]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,15 @@ from numpy.typing import NDArray
 
 from sitegen.figures.base import Figure, FigureKind, spec_json
 from sitegen.generative.card.card import ModelCard
-from sitegen.media.frames import Frame, reduce, reduction, scale_factor, to_uint8
+from sitegen.media.frames import (
+    TEXT_LINE,
+    Frame,
+    reduce,
+    reduction,
+    scale_factor,
+    to_uint8,
+    wrapped,
+)
 from sitegen.media.manifest import Cells, ClipSource, RenderJob
 from sitegen.sampling.trajectory import LevelStream, Shown
 
@@ -20,8 +30,10 @@ SHORTEST = 2
 """Seconds that a clip of few levels lasts, at a rate below the slowest."""
 GAP = 4
 """Pixels between the columns of methods, of the model's images."""
-TEXT = 20
-"""Height of the text under a cell, in pixels of the clip."""
+MOST_LINES = 3
+"""Lines of the text under a cell."""
+COLUMN = 576
+"""Width in CSS pixels at which a page shows a clip, or more."""
 OPENING, ENDING = 1.0, 2.0
 """Seconds for which a clip shows the finished pictures before it begins, and holds them."""
 
@@ -85,19 +97,33 @@ def grid_job(
     """
     layout = {name: more.pop(name) for name in ("samples", "plain", "together") if name in more}
     count = len(layout["samples"])
-    factor = reduction(count, card.image_size)
-    side = -(-card.image_size // factor)
+    _, height, width = card.shape
+    factor = reduction(count, width, height)
+    width, height = -(-width // factor), -(-height // factor)
     pictures = (reduce(to_uint8(states), factor) for states in images)
     # A gap, 2 pixels of the clip at least: without one, states of equal colour merge into stripes.
-    names = figure.spec.texts(card)
-    below = text_height(columns * (side + 1), -(-count // columns) * (side + 1)) if names else 0
-    cells = Cells(count, side, side + below, columns, 1, texts=names, **layout)
+    cells = Cells(count, width, height, columns, 1, **layout)
+    cells = captioned(cells, figure.spec.cell_texts(card))
     return clip_job(figure, card, cells, pictures, **more)
 
 
-def text_height(width: int, height: int) -> int:
-    """Return the height of the text under a cell of a clip, all in pixels before enlargement."""
-    return -(-TEXT // scale_factor(width, height))
+def captioned(cells: Cells, texts: Sequence[str]) -> Cells:
+    """Return the cells of a grid, before enlargement, with texts under their pictures."""
+    if not any(texts):
+        return cells
+    strip, lines = text_room(cells, texts)
+    height = cells.height + strip
+    return replace(cells, height=height, strip=strip, lines=lines, texts=tuple(texts))
+
+
+def text_room(cells: Cells, texts: Sequence[str]) -> tuple[int, int]:
+    """Return the height of texts under pictures in cells, before enlargement, and their lines."""
+    # A page enlarges small clips further; their texts stay legible in the file as well.
+    factor = min(1.4 * scale_factor(*cells.size), COLUMN / cells.size[0])
+    width = round(cells.width * factor)
+    lines = max(len(wrapped(text, TEXT_LINE * 3 // 4, width)) for text in texts)
+    lines = min(lines, MOST_LINES)
+    return math.ceil(TEXT_LINE * lines / factor), lines
 
 
 def clip_job(

@@ -93,6 +93,14 @@ class Hierarchy(ChosenKind):
         """A tree has one label, since its branches share their beginnings."""
         return 1
 
+    def text_slots(self, card: ModelCard) -> int:
+        """A text is that of a leaf."""
+        return 1 << len(self.splits_of(card))
+
+    def cell_texts(self, card: ModelCard) -> tuple[str, ...]:
+        """Return the texts under the leaves: the call's, or recorded ones."""
+        return self.texts or (card.recording and card.recording.captions) or ()
+
     def states(self, card: ModelCard) -> int:
         """Return the number of distinct states, each of which is computed once."""
         splits, levels = self.splits_of(card), card.visited_levels[:-1]
@@ -185,7 +193,8 @@ def tree_job(figure: Figure, card: ModelCard, splits: tuple[int, ...], images: o
     from sitegen.figures.clips import clip_job
     from sitegen.media.frames import to_uint8
 
-    cells = tree_cells(card, splits, getattr(figure.spec, "samples", None) or ())
+    samples = getattr(figure.spec, "samples", None) or ()
+    cells = tree_cells(card, splits, samples, figure.spec.cell_texts(card))
     fps = float(min(FASTEST, max(SLOWEST, round((card.steps + 1) / SECONDS))))
     pictures = (to_uint8(states) for states in images)  # type: ignore[attr-defined]
     note = RENOISED if _is_renoised(card) else ""
@@ -200,13 +209,22 @@ RENOISED = (
 )
 
 
-def tree_cells(card: ModelCard, splits: Sequence[int], samples: tuple[int, ...]) -> Cells:
+def tree_cells(
+    card: ModelCard, splits: Sequence[int], samples: tuple[int, ...], texts: tuple[str, ...] = ()
+) -> Cells:
     """Return the arrangement of a tree: a column for each generation, and two for the leaves.
 
     A parent is halfway between its children; the odd leaves are in the second column.
+
+    texts: those under the leaves
     """
-    side, depth, visited = card.image_size, len(splits), card.visited_levels
-    pitch, step = (side + round(GAP * side)) // 2, round(STEP * side)
+    from sitegen.figures.clips import text_room
+
+    is_plain = not any(texts)
+    strip, lines = (0, 1) if is_plain else text_room(tree_cells(card, splits, samples), texts)
+    (_, height, side), depth, visited = card.shape, len(splits), card.visited_levels
+    # Twice the strip, so that the arrow to an odd leaf is below the text of the even one.
+    pitch, step = (height + 2 * strip + round(GAP * height)) // 2, round(STEP * side)
     # A generation ends at the level of its split; the next one begins a step below.
     ends = [*splits, 0]
     begins = [visited[0], *(visited[visited.index(split) + 1] for split in splits)]
@@ -218,7 +236,11 @@ def tree_cells(card: ModelCard, splits: Sequence[int], samples: tuple[int, ...])
             x, y = generation * step + aside, (2 * index * span + span - 1) * pitch // 2
             parent = 2 ** (generation - 1) - 1 + index // 2 if generation else None
             nodes.append(TreeNode(x, y, parent, begins[generation], ends[generation]))
-    return Cells(len(nodes), side, side, gap=1, samples=samples, nodes=tuple(nodes))
+    texts = () if is_plain else ("",) * (len(nodes) - len(texts)) + texts
+    return Cells(
+        len(nodes), side, height + strip, gap=1, samples=samples, nodes=tuple(nodes),
+        texts=texts, strip=strip, lines=lines,
+    )  # fmt: skip
 
 
 def _is_renoised(card: ModelCard) -> bool:

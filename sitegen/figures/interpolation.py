@@ -95,7 +95,7 @@ class Interpolation(ComparedKind):
 
     def sample(self, models: ModelProvider, figure: Figure) -> RenderJob:
         """Compute all points with all methods first, then the frames that show them in turn."""
-        from sitegen.figures.clips import GAP, clip_job, text_height
+        from sitegen.figures.clips import GAP, captioned, clip_job
         from sitegen.media.frames import to_uint8
         from sitegen.media.manifest import Cells
         from sitegen.sampling.trajectory import Paths, ends
@@ -122,11 +122,11 @@ class Interpolation(ComparedKind):
                 yield shown.reshape(-1, *shown.shape[2:])
 
         names = tuple(methods) if len(methods) > 1 else ()
-        count, side = rows * len(methods), card.image_size
-        labels = self.texts(card) if len(methods) == 1 else ()
-        turns_into = tuple(map(" to ".join, zip(labels[::2], labels[1::2], strict=True)))
-        below = text_height(side, side * rows) if turns_into else 0
-        cells = Cells(count, side, side + below, len(methods), GAP, True, names, texts=turns_into)
+        _, height, width = card.shape
+        cells = Cells(rows * len(methods), width, height, len(methods), GAP, True, names)
+        texts = self.cell_texts(card)
+        turns_into = map(" to ".join, zip(texts[::2], texts[1::2], strict=True))
+        cells = captioned(cells, [text for text in turns_into for _ in methods])
         return clip_job(
             figure,
             card,

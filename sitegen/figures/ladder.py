@@ -105,7 +105,7 @@ class Ladder(ChosenKind):
 
     def sample(self, models: ModelProvider, figure: Figure) -> RenderJob:
         """Return the job that computes a column after the other, then the frames of all."""
-        from sitegen.figures.clips import GAP, OPENING, clip_job
+        from sitegen.figures.clips import GAP, OPENING, captioned, clip_job
         from sitegen.media.frames import to_uint8
         from sitegen.media.manifest import Cells
 
@@ -136,11 +136,13 @@ class Ladder(ChosenKind):
 
         frames, card = range(FRAMES + 1), samplers[0].card
         cards = [sampler.card for sampler in samplers]
-        side, numbers = card.image_size, self.numbers
+        (_, height, width), numbers = card.shape, self.numbers
         cells = Cells(
-            len(numbers) * len(cards), side, side, len(cards), GAP, True, column_names(self, cards),
+            len(numbers) * len(cards), width, height, len(cards), GAP, True,
+            column_names(self, cards),
             samples=tuple(number for number in numbers for _ in cards),
         )  # fmt: skip
+        cells = captioned(cells, [text for text in self.cell_texts(card) for _ in cards])
         fps = self.fps or FPS
         ends = [FRAMES] * round(OPENING * fps)
         return clip_job(

@@ -269,7 +269,8 @@ def _arrow(parent: Node, x: int, y: int, cells: Cells) -> str:
     """
     # 1.8 is the distance of generations, `STEP` of figures/hierarchy.py.
     start, bend = parent.x + cells.width, parent.x + round(1.8 * cells.width)
-    y0, y1 = parent.y + cells.height / 2, y + cells.height / 2
+    half = (cells.height - cells.strip) / 2
+    y0, y1 = parent.y + half, y + half
     middle, bend = (start + min(bend, x)) / 2, min(bend, x)
     return f"M{start} {y0:g}C{middle:g} {y0:g} {middle:g} {y1:g} {bend} {y1:g}H{x}"
 

@@ -16,8 +16,8 @@ PAPER = (255, 255, 255)
 """Colour between the cells of a clip, 0 to 255."""
 INK = (29, 33, 48)
 """Colour of the texts under cells."""
-_SMALLEST_TEXT = 12
-"""Height in pixels below which there is no room for a text."""
+TEXT_LINE, _SMALLEST_TEXT = 20, 12
+"""Height in pixels of a line of them, as shown, and the one below which there is no room for it."""
 WIDE_ENOUGH = 112
 """Width in pixels to which a clip is enlarged at least; the page enlarges it more smoothly."""
 TOO_TALL = 1280
@@ -61,13 +61,14 @@ def scale_factor(width: int, height: int) -> int:
     return factor
 
 
-def reduction(count: int, side: int) -> int:
-    """Return the smallest integer factor by which `count` images of `side` pixels are reduced.
+def reduction(count: int, width: int, height: int) -> int:
+    """Return the smallest integer factor by which `count` images of that size are reduced.
 
     Their clip, at twice their size, then has at most `LARGEST` pixels.
     """
-    fits = (n for n in range(1, side) if count * (2 * -(-side // n)) ** 2 <= LARGEST)
-    return next(fits, side)
+    largest = max(width, height)
+    fits = (n for n in range(1, largest) if 4 * count * -(-width // n) * -(-height // n) <= LARGEST)
+    return next(fits, largest)
 
 
 def reduce(images: Frame, factor: int) -> Frame:
@@ -125,7 +126,7 @@ def _paper(cells: Cells, height: int) -> Frame:
     """Return paper with the texts of the cells, under pictures of that height."""
     frame = np.empty((*cells.size[::-1], 3), np.uint8)
     frame[:] = PAPER
-    if not cells.texts or cells.height - height < _SMALLEST_TEXT:
+    if cells.strip < _SMALLEST_TEXT:
         return frame
     from PIL import Image, ImageDraw
 
@@ -133,12 +134,37 @@ def _paper(cells: Cells, height: int) -> Frame:
 
     image = Image.fromarray(frame)
     draw = ImageDraw.Draw(image)
+    most, line = cells.lines, cells.strip / cells.lines
     for (x, y), text in zip(cells.corners, cells.texts, strict=True):
-        size = int(0.75 * (cells.height - height))
-        while size > _SMALLEST_TEXT // 2 and font(size).getlength(text) > cells.width:
+        size = int(0.75 * line)
+        while size > _SMALLEST_TEXT // 2 and not _fits(text, size, cells.width, most):
             size -= 1
-        while font(size).getlength(text) > cells.width and len(text) > 1:
+        while not _fits(text, size, cells.width, most) and len(text) > 1:
             text = text.removesuffix("…")[:-1] + "…"
-        middle = x + cells.width / 2, y + (height + cells.height) / 2
-        draw.text(middle, text, fill=INK, font=font(size), anchor="mm")
+        for number, words in enumerate(wrapped(text, size, cells.width)):
+            middle = x + cells.width / 2, y + height + (number + 0.5) * line
+            draw.text(middle, words, fill=INK, font=font(size), anchor="mm")
     return np.asarray(image)
+
+
+def wrapped(text: str, size: int, width: int) -> list[str]:
+    """Return a text in lines of at most that width in pixels; a wider word is a line."""
+    from sitegen.media.typeface import font
+
+    first, *words = text.split() or [""]
+    lines = [first]
+    for word in words:
+        longer = f"{lines[-1]} {word}"
+        if font(size).getlength(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
+
+
+def _fits(text: str, size: int, width: int, most: int) -> bool:
+    """Return whether a text has at most that many lines, and none is too wide."""
+    from sitegen.media.typeface import font
+
+    lines = wrapped(text, size, width)
+    return len(lines) <= most and all(font(size).getlength(line) <= width for line in lines)

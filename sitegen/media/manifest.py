@@ -16,7 +16,14 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 from pydantic.dataclasses import dataclass
 
 from sitegen.core.errors import RefusedError
@@ -30,6 +37,8 @@ RECIPE = 3
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 if TYPE_CHECKING:
+    from typing import Self
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -110,13 +119,14 @@ class Cells:
     them in another arrangement.
 
     count: number of cells
-    width, height: of each
+    width, height: of each, with its text
+    strip, lines: the height of the text below each picture, and its lines
     columns: cells in a row of a grid; 0 for a tree
     together: whether the cells of a row belong together
     names: what the columns are called, if they differ in their method
     samples: number of the sample of each cell of a grid, or of each leaf of a tree; may be empty
     plain: whether a cell is that very sample, and not another state with its noise
-    texts: the text at the lower end of each cell, which is higher than its picture; may be empty
+    texts: the text at the lower end of each cell; may be empty
     """
 
     count: _Size
@@ -129,7 +139,16 @@ class Cells:
     samples: tuple[int, ...] = ()
     plain: bool = False
     texts: tuple[str, ...] = ()
+    strip: Annotated[int, Field(ge=0)] = 0
+    lines: _Size = 1
     nodes: tuple[TreeNode, ...] = ()
+
+    @model_validator(mode="after")
+    def _texts_fit(self) -> Self:
+        # Earlier versions stored no strip; such a clip is rendered again.
+        if bool(self.texts) != bool(self.strip):
+            raise ValueError("texts and their strip go together")
+        return self
 
     @property
     def corners(self) -> list[tuple[int, int]]:
@@ -149,8 +168,9 @@ class Cells:
     def enlarged(self, factor: Fraction | int) -> Cells:
         """Return the same arrangement with all sizes multiplied by a factor."""
         nodes = (replace(n, x=int(n.x * factor), y=int(n.y * factor)) for n in self.nodes)
-        width, height, gap = (int(n * factor) for n in (self.width, self.height, self.gap))
-        return replace(self, width=width, height=height, gap=gap, nodes=tuple(nodes))
+        names = ("width", "height", "gap", "strip")
+        sizes: dict[str, Any] = {name: int(getattr(self, name) * factor) for name in names}
+        return replace(self, **sizes, nodes=tuple(nodes))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,7 +15,7 @@ from pydantic.dataclasses import dataclass
 from sitegen.core.site_files import SiteFolder
 from sitegen.core.validation import reject_if
 from sitegen.figures.arguments import FILE, RULES, NoiseStd, Samples, Seed, Show
-from sitegen.figures.base import ChosenKind, Figure, named, steps
+from sitegen.figures.base import NO_TEXTS, ChosenKind, Figure, named, steps
 from sitegen.generative.card.abilities import Ability
 from sitegen.generative.card.card import ModelCard
 
@@ -56,6 +56,7 @@ class Process(ChosenKind):
             )
         ),
     ] = None
+    texts: None = NO_TEXTS
     image: Annotated[
         OwnPicture | None,
         Field(

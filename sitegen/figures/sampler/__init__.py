@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from sitegen.core.validation import reject_with
 from sitegen.figures.arguments import RULES, ModelName, Seed
-from sitegen.figures.base import ChosenKind, Figure, counted, lacking
+from sitegen.figures.base import NO_TEXTS, ChosenKind, Figure, counted, lacking
 from sitegen.generative.card.abilities import Ability
 from sitegen.generative.card.card import ModelCard
 
@@ -28,6 +28,7 @@ class PageSampler(ChosenKind):
 
     steps: None = Field(default=None, description="Those of the card.", init=False)
     sampler_name: None = Field(default=None, description="That of the card.", init=False)
+    texts: None = NO_TEXTS
     count: StrictInt = Field(default=9, ge=1, le=64, description="How many samples the poster has.")
     seed: Seed = 0
     also: Annotated[

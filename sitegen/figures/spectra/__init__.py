@@ -14,7 +14,7 @@ from pydantic import Field, StrictInt
 from pydantic.dataclasses import dataclass
 
 from sitegen.figures.arguments import RULES, NoiseStd, Seed, Show
-from sitegen.figures.base import Figure, named
+from sitegen.figures.base import NO_TEXTS, Figure, named
 from sitegen.figures.compared import ComparedKind
 from sitegen.generative.card.card import ModelCard
 
@@ -40,6 +40,7 @@ class Spectra(ComparedKind):
 
     recipe: ClassVar[int] = 3
 
+    texts: None = NO_TEXTS
     count: StrictInt = Field(
         default=32, ge=1, le=10_000, description="How many samples a spectrum is the mean of."
     )

@@ -62,6 +62,7 @@ CHANGES: dict[str, Any] = {
     "steps": 3,
     "sampler_name": "ddim",
     "samplers": ["ddim"],
+    "texts": ["a text"],
 }
 """Another value for each field that decides pixels."""
 OTHERS: dict[str, dict[str, Any]] = {

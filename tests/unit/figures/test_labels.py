@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import ConfigError
 from sitegen.figures.base import Figure, evaluations, spec_json
-from sitegen.figures.clips import grid_job
+from sitegen.figures.clips import captioned, grid_job
+from sitegen.figures.hierarchy import tree_cells
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.labels import Condition, LabelsConfig
 from sitegen.generative.data.recording import open_recording, recorded_card
 from sitegen.media.frames import PAPER, sheet
+from sitegen.media.manifest import Cells
 from sitegen.models.registry import model_source
 from sitegen.record import record
 from sitegen.sampling.export import Request, sample
@@ -168,8 +170,8 @@ def test_a_tree_has_one_label(sampler: Sampler) -> None:
 def test_names_under_pictures() -> None:
     """Each cell of several labels has its name, and figures of one label are as without."""
     figure = call("trajectories", labels="all")
-    assert figure.spec.texts(CARD) == NAMES
-    assert call("trajectories", labels="cat").spec.texts(CARD) == ()
+    assert figure.spec.cell_texts(CARD) == NAMES
+    assert call("trajectories", labels="cat").spec.cell_texts(CARD) == ()
     states: Iterator[Images] = iter([np.zeros((3, 1, 8, 8), np.float32)])
     job = grid_job(figure, CARD, 3, states, samples=(0, 0, 0))
     assert job.clip is not None
@@ -181,6 +183,59 @@ def test_names_under_pictures() -> None:
         below = frame[y + cells.width : y + cells.height, x : x + cells.width]
         assert (below != PAPER).any()
         assert (below == PAPER).mean() > 0.5
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "count"),
+    [
+        ("trajectories", {"count": 3}, 3),
+        ("shared_noise", {"count": 2, "rows": 2}, 4),
+        ("interpolation", {"samples": [0, 1, 2, 3]}, 4),
+        ("ladder", {"steps": [1, 2], "count": 3}, 3),
+        ("hierarchy", {"leaves": 4}, 4),
+    ],
+)
+def test_texts_of_a_call(kind: str, arguments: dict[str, Any], count: int) -> None:
+    """A call has a text for each sample, which is in its key and in the text alternative."""
+    texts = [f"text {number}" for number in range(count)]
+    figure = call(kind, texts=texts, **arguments)
+    cards = [CARD] * (2 if kind == "ladder" else 1)
+    assert not [fault for fault in figure.spec.unmet(cards) if "texts" in fault]
+    assert figure.spec.cell_texts(CARD) == tuple(texts)
+    assert all(text in figure.description(cards) for text in texts)
+    assert spec_json(figure) == spec_json(call(kind, **arguments)) | {"texts": tuple(texts)}
+    faults = call(kind, texts=["one"], **arguments).spec.unmet(cards)
+    assert f"texts: 1 for {count} samples; give one for each" in faults
+
+
+def test_texts_of_a_drawing() -> None:
+    """A figure without samples in cells has no texts."""
+    with pytest.raises(ConfigError, match=r"process\(…\): texts"):
+        call("process", texts=["one"])
+
+
+def test_texts_of_a_tree() -> None:
+    """They are under its leaves, and the arrow to each second leaf is below them."""
+    cells = tree_cells(CARD, (3, 2), (), ("a", "b", "c", "a long text of five lines" * 5))
+    assert cells.texts[:4] == ("", "", "", "a")
+    assert cells.lines == 3
+    even, odd = cells.nodes[3:5]
+    assert odd.y + (cells.height - cells.strip) / 2 > even.y + cells.height
+    assert cells.nodes[5].y > even.y + cells.height
+
+
+def test_lines_of_a_text() -> None:
+    """A text that is wider than its picture has several lines, each within it."""
+    cells = captioned(Cells(2, 64, 64, 2), ["short", "a text that is wider than a picture is " * 3])
+    assert cells.lines == 3
+    assert cells.height == 64 + cells.strip
+    enlarged = cells.enlarged(4)
+    frame = sheet(np.zeros((2, 256, 256, 3), np.uint8), enlarged)
+    line = enlarged.strip // 3
+    for column, lines in ((0, 1), (1, 3)):
+        x, y = enlarged.corners[column]
+        parts = [frame[y + 256 + n * line :][:line, x : x + 256] for n in range(3)]
+        assert [bool((part != PAPER).any()) for part in parts] == [n < lines for n in range(3)]
 
 
 def test_export(sampler: Sampler, tmp_path: Path) -> None:
@@ -215,5 +270,5 @@ def test_texts_of_a_recording(tmp_path: Path) -> None:
             rec(value, np.zeros((3, 1, 8, 8)))
     card = recorded_card(open_recording(path))
     figure = call("trajectories", samples=[2, 0])
-    assert figure.spec.texts(card) == ("an owl", "a cat")
+    assert figure.spec.cell_texts(card) == ("an owl", "a cat")
     assert figure.description([card]).endswith(": an owl and a cat")

@@ -1,0 +1,79 @@
+"""Figures of recordings with captions, as they are rendered: their texts, and their large view."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, expect
+
+from sitegen.builder.pipeline import build
+from sitegen.builder.plan import BuildOptions
+from sitegen.builder.render import FigureRenderer
+from sitegen.generative.card.card import FileRef
+from sitegen.generative.data.recording import open_recording, recorded_card
+from sitegen.record import record
+from tests.support.browsing import box_of, opened, violations
+from tests.support.builders import CPU
+from tests.support.reporters import Silent
+from tests.support.serving import serving
+
+SITE = 'title = "A site"\n[models.run]\npath = "models/run"\n'
+INDEX = """# A page
+
+{{ trajectories("run", count=2, columns=2, id="captions") }}
+
+{{ trajectories("run", count=2, texts=["Ours", "Theirs, in several lines"], id="texts") }}
+"""
+CAPTIONS = ["a cat in a hat", "a dog"]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built page; the second sample is light at its end, and the first one dark."""
+    folder = tmp_path_factory.mktemp("recorded")
+    model = folder / "models" / "run"
+    model.mkdir(parents=True)
+    with record(model / "recording.npz", range=(0, 1), captions=CAPTIONS) as rec:
+        for value in (2, 1, 0):
+            ends = np.array([0.1, 0.9]).reshape(2, 1, 1, 1)
+            rec(value, np.broadcast_to(ends if value == 0 else 0.5 + 0 * ends, (2, 1, 24, 24)))
+    card = recorded_card(open_recording(model / "recording.npz"))
+    (model / "model.toml").write_text(replace(card, weights=FileRef("recording.npz")).to_toml())
+    (folder / "pages").mkdir()
+    (folder / "pages" / "index.md").write_text(INDEX)
+    (folder / "site.toml").write_text(SITE)
+    build(folder / "site.toml", BuildOptions(CPU), FigureRenderer, Silent())
+    return folder / "build"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_texts(browser: Browser, built: Path, scheme: Literal["light", "dark"]) -> None:
+    """They are under the pictures, in the name of the button, and in the large view."""
+    with serving(built) as address, opened(browser, address, color_scheme=scheme) as page:
+        texts = page.locator("#captions .cell-texts p")
+        assert texts.all_inner_texts() == CAPTIONS
+        below = box_of(texts.first)
+        stage = box_of(page.locator("#captions .stage"))
+        assert below["y"] > stage["y"] + 0.7 * stage["height"]
+        button = page.locator("#captions .cell-button")
+        button.focus()
+        expect(button).to_have_attribute(
+            "aria-label",
+            "a cat in a hat. Look at sample 1 of 2, figure 1; the arrow keys choose another",
+            timeout=5000,
+        )
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("Enter")
+        viewer = page.locator("#viewer")
+        expect(viewer.locator(".sample-text")).to_have_text("a dog", timeout=5000)
+        large = viewer.locator("canvas").evaluate(
+            "canvas => [canvas.width / canvas.height, canvas.getContext('2d')"
+            ".getImageData(canvas.width / 2, canvas.height - 4, 1, 1).data[0]]"
+        )
+        assert large[0] == 1
+        assert abs(large[1] - 230) < 6
+        assert violations(page) == []
+        page.keyboard.press("ArrowRight")
+        expect(viewer.locator(".sample-text")).to_have_text("a cat in a hat", timeout=5000)
