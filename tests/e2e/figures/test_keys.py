@@ -128,6 +128,9 @@ def test_every_field(sources: Sources, kind: str, tmp_path: Path) -> None:
         if name == "sampler_name" and kind in ("shared_initial_state", "shared_noise", "process"):
             continue  # they need noise in each step, which no other sampler draws
         value = (CHANGES | OTHERS.get(kind, {}))[name]
+        if name == "texts":
+            figure = planned(everything, kind, tmp_path).figure
+            value = value * figure.spec.text_slots(sources["tiny"].card)
         base = bases.get(name, {})
         if kind == "ladder" and "pets" in base.values():
             base = {**base, "also": "pets"}  # all of its models have the labels
