@@ -30,6 +30,7 @@ _OURS = {
     "spectra": "Spectra",
     "ladder": "Ladder",
     "sampler": "PageSampler",
+    "atlas": "Atlas",
 }
 """The built-in kinds: the modules of this package and their classes."""
 

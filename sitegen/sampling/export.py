@@ -29,6 +29,7 @@ from sitegen.generative.card.abilities import ABILITIES
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.labels import Condition
 from sitegen.generative.card.tables import RecordingConfig
+from sitegen.generative.maths.address import Address
 from sitegen.media.frames import Frame, to_uint8
 from sitegen.media.sheets import MOST_PIXELS, contact_cells, contact_sheet, contact_size, png
 
@@ -156,7 +157,6 @@ def draw_tile(sampler: Sampler, request: Request, text: str, output: Path) -> in
     Raises ConfigError for a text that is no address of the model, for a target that is no PNG and
     for a model without starts of its own; PlatformError if it cannot be written.
     """
-    from sitegen.generative.maths.noise import Address
     from sitegen.sampling.tiles import TILED, tiles_of
 
     if output.suffix.lower() != ".png" or output.is_dir():

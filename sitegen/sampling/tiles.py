@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 
 from sitegen.core.errors import ConfigError
 from sitegen.generative.card.abilities import Ability
+from sitegen.generative.maths.address import Address
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from sitegen.generative.card.card import ModelCard
-    from sitegen.generative.maths.noise import Address, Addressed
+    from sitegen.generative.maths.noise import Addressed
     from sitegen.sampling.models import Sampler
 
 TILED: tuple[Ability, ...] = ("network", "tree")
@@ -87,8 +88,6 @@ class Tiles:
 
     def starts(self, numbers: Sequence[int]) -> list[Tile]:
         """Return the tiles of initial states, by the numbers of their samples."""
-        from sitegen.generative.maths.noise import Address
-
         states = self.sampler.start(self.seed, numbers)
         addresses = [Address(number) for number in numbers]
         if not self.sampler.process.random:
@@ -99,8 +98,6 @@ class Tiles:
     def children(self, parents: Sequence[Tile], digits: Sequence[int]) -> list[Tile]:
         """Return the child of each parent that a digit says; all parents are of one depth."""
         import torch
-
-        from sitegen.generative.maths.noise import Address
 
         depth = len(parents[0].address.digits)
         addresses = [

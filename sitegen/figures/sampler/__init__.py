@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from sitegen.core.validation import reject_with
 from sitegen.figures.arguments import RULES, ModelName, Seed
-from sitegen.figures.base import NO_TEXTS, ChosenKind, Figure, counted, lacking
+from sitegen.figures.base import NO_TEXTS, ChosenKind, Figure, FigureKind, counted, lacking
 from sitegen.generative.card.abilities import Ability
 from sitegen.generative.card.card import ModelCard
 
@@ -55,17 +55,8 @@ class PageSampler(ChosenKind):
 
     def unmet(self, cards: Sequence[ModelCard]) -> Iterator[str]:
         """Networks that a browser's sampler has, and that are not too heavy for it."""
-        from sitegen.models.browser import page_faults
-
         yield from super().unmet(cards)
-        for name, card in zip(self.models, cards, strict=True):
-            if fault := lacking(name, card, self.needs):
-                if name != self.model:
-                    yield fault
-                continue
-            yield from page_faults(name, card)
-            if card.weights and not card.weights.file.endswith(".safetensors"):
-                yield f"the weights of {name} are not safetensors; run `sitegen convert {name}`"
+        yield from live_faults(self, cards)
 
     def sample(self, models: ModelProvider, figure: Figure) -> RenderJob:
         """Return the job of the models as a browser reads them, and some of their samples."""
@@ -76,3 +67,17 @@ class PageSampler(ChosenKind):
     def describe(self, cards: Sequence[ModelCard]) -> str:
         """Describe the first poster."""
         return f"{counted(self, self.count, cards[0])}, drawn when this page was made"
+
+
+def live_faults(kind: FigureKind, cards: Sequence[ModelCard]) -> Iterator[str]:
+    """Yield why a page cannot draw with the models of a kind; what its first one lacks is known."""
+    from sitegen.models.browser import page_faults
+
+    for name, card in zip(kind.models, cards, strict=True):
+        if fault := lacking(name, card, kind.needs):
+            if name != kind.model:
+                yield fault
+            continue
+        yield from page_faults(name, card)
+        if card.weights and not card.weights.file.endswith(".safetensors"):
+            yield f"the weights of {name} are not safetensors; run `sitegen convert {name}`"

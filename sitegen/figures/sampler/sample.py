@@ -45,11 +45,7 @@ def sample(
     pixelated = figure.spec.pixelated
     drawn = []
     for name in names:
-        source = models.source(name)
-        source.require_usable()
-        exported = export_for_browser(source.card, source.weights, source.prior)
-        refuse_heavy(name, exported)
-        drawn.append(_Drawn(name, source.card, exported, seed, numbers, pixelated))
+        drawn.append(_Drawn(name, *exported_model(models, name), seed, numbers, pixelated))
     drawn[0] = replace(drawn[0], condition=figure.spec.condition(drawn[0].card))
     endings = ["", *(f"-{number}" for number in range(2, len(drawn) + 1))]
     card, note = drawn[0].card, ""
@@ -115,23 +111,11 @@ class _Drawn:
 
     def files(self, ending: str) -> dict[str, Callable[[Path], MediaFile]]:
         """Return functions that write its files into a folder, by the names used in a record."""
-
-        def write(name: str, data: bytes, folder: Path) -> MediaFile:
-            with platform_errors(folder / name):
-                (folder / name).write_bytes(data)
-            side = self.card.image_size
-            return MediaFile(name, len(data), digest_bytes(data), side, side)
-
-        description = self.exported.to_json().encode()
-        written = {
-            f"model{ending}": partial(write, f"{self.name}-model.json", description),
-            f"weights{ending}": partial(write, f"{self.name}-weights.bin", self.exported.data),
-        }
         posters = {
             f"poster{ending}": partial(self._poster, f"poster{ending}.avif"),
             f"poster-webp{ending}": partial(self._poster, f"poster{ending}.webp"),
         }
-        return {**posters, **written}
+        return {**posters, **model_files(self.name, self.card, self.exported, ending)}
 
     def _poster(self, name: str, folder: Path) -> MediaFile:
         side = self.card.image_size
@@ -139,6 +123,35 @@ class _Drawn:
         factor = scale_factor(*cells.size)
         pictures = enlarge(to_uint8(self.last[0]), factor, smooth=not self.pixelated)
         return write_still(sheet(pictures, cells.enlarged(factor)), folder / name)
+
+
+def exported_model(models: ModelProvider, name: str) -> tuple[ModelCard, BrowserModel]:
+    """Return the card of a model, and the model as a browser reads it.
+
+    Raises RefusedError for one that a browser's sampler does not have, or that is too heavy.
+    """
+    source = models.source(name)
+    source.require_usable()
+    exported = export_for_browser(source.card, source.weights, source.prior)
+    refuse_heavy(name, exported)
+    return source.card, exported
+
+
+def model_files(
+    name: str, card: ModelCard, exported: BrowserModel, ending: str = ""
+) -> dict[str, Callable[[Path], MediaFile]]:
+    """Return functions that write a model for a browser into a folder, by the names of a record."""
+
+    def write(file: str, data: bytes, folder: Path) -> MediaFile:
+        with platform_errors(folder / file):
+            (folder / file).write_bytes(data)
+        return MediaFile(file, len(data), digest_bytes(data), card.image_size, card.image_size)
+
+    description = exported.to_json().encode()
+    return {
+        f"model{ending}": partial(write, f"{name}-model.json", description),
+        f"weights{ending}": partial(write, f"{name}-weights.bin", exported.data),
+    }
 
 
 def refuse_heavy(name: str, model: BrowserModel) -> None:

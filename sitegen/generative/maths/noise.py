@@ -12,7 +12,6 @@ draws per step also passes the draw's number.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -22,12 +21,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sitegen.generative.maths.address import Address
+
 NoiseSource = Callable[..., Tensor]
 Shape = tuple[int, ...]
 
 LAST_SEED = 2**63 - 1
-MOST_SPLITS = 15
-"""The most digits of an address: its node has 32 bits."""
 _NOTHING = 1e-15
 """Upper bound of the floating-point value of cos(π/2), which is treated as 0."""
 
@@ -190,40 +189,6 @@ class Branching:
             return independent(self.seed, first, self.shape)(level, draw)
         nodes = range(count, 2 * count)
         return normal(self.seed, Purpose.BRANCH, nodes, level, self.shape, draw)
-
-
-@dataclass(frozen=True)
-class Address:
-    """An image of the atlas, in which each split of a state has four continuations.
-
-    start: the sample of the seed whose initial state it has
-    digits: the continuation, 0 to 3, at each split from the first on
-    """
-
-    start: int
-    digits: tuple[int, ...] = ()
-
-    @classmethod
-    def parse(cls, text: str) -> Address:
-        """Return the address in a text such as "5.0231" or "5". Raises ValueError for others."""
-        match = re.fullmatch(rf"(\d{{1,9}})(?:\.([0-3]{{1,{MOST_SPLITS}}}))?", text)
-        if match is None:
-            raise ValueError(f"{text!r} is no address; one is a start and digits 0 to 3, as 5.0231")
-        return cls(int(match[1]), tuple(map(int, match[2] or "")))
-
-    def __str__(self) -> str:
-        digits = "".join(map(str, self.digits))
-        return f"{self.start}.{digits}" if digits else f"{self.start}"
-
-    def node(self, depth: int) -> int:
-        """Return the number of its node after `depth` splits: 2^32 · start + that in a tree of 4.
-
-        The root of such a tree is 1, and the children of n are 4n to 4n + 3.
-        """
-        number = 1
-        for digit in self.digits[:depth]:
-            number = 4 * number + digit
-        return (self.start << 32) + number
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,136 @@
+"""The kind `atlas`: a map of all images of a model, whose zoom is the level of its process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import AfterValidator, Field, StrictInt, StrictStr
+from pydantic.dataclasses import dataclass
+
+from sitegen.core.validation import reject_if
+from sitegen.figures.arguments import RULES, ModelName, Seed
+from sitegen.figures.base import Figure, FigureKind, named
+from sitegen.figures.sampler import live_faults
+from sitegen.generative.card.abilities import Ability
+from sitegen.generative.card.card import ModelCard
+from sitegen.generative.maths.address import MOST_SPLITS, Address
+from sitegen.sampling.tiles import checked_splits, default_splits
+
+if TYPE_CHECKING:
+    from sitegen.media.manifest import RenderJob
+    from sitegen.sampling.provider import ModelProvider
+
+PREPARED, PREPARED_LINES = 3, 2
+"""Splits that the build draws for every start: with noise on the way, and without."""
+
+
+def _checked(address: str | None) -> str | None:
+    return address if address is None else str(Address.parse(address))
+
+
+@dataclass(frozen=True, config=RULES)
+class Atlas(FigureKind):
+    """A map of all images of a model: each zoom by two continues every state in four ways."""
+
+    needs: ClassVar[tuple[Ability, ...]] = ("browser", "tree")
+
+    steps: None = Field(default=None, description="Those of the card.", init=False)
+    sampler_name: None = Field(default=None, description="That of the card.", init=False)
+    columns: StrictInt = Field(default=5, ge=2, le=8, description="Starts in a row of the map.")
+    seed: Seed = 0
+    splits: Annotated[
+        tuple[StrictInt, ...] | None,
+        reject_if(
+            lambda splits: (
+                f"should be 1 to {MOST_SPLITS} levels"
+                if splits is not None and not 1 <= len(splits) <= MOST_SPLITS
+                else None
+            )
+        ),
+    ] = Field(
+        default=None,
+        description="The levels at which states part, from the first level down; an octave of "
+        "blur each if not given, or a fifth of the levels.",
+    )
+    target: Annotated[StrictStr | None, AfterValidator(_checked)] = Field(
+        default=None, description="The address to which the clip zooms, as in 14.213023."
+    )
+    beside: ModelName | None = Field(
+        default=None, description="The name of a model whose map is shown beside, under one cursor."
+    )
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The names of the model and of the one beside it."""
+        return (self.model, self.beside) if self.beside else (self.model,)
+
+    @property
+    def images(self) -> int:
+        """Number of starts."""
+        return self.columns**2
+
+    def splits_of(self, card: ModelCard) -> tuple[int, ...]:
+        """Return the levels at which the states of a model part."""
+        own = self.splits if not self.beside else None
+        return own or default_splits(card)
+
+    def prepared(self, card: ModelCard) -> int:
+        """Return the number of splits that the build draws for every start."""
+        most = PREPARED if "blur" in card.abilities else PREPARED_LINES
+        return min(most, len(self.splits_of(card)))
+
+    def target_of(self, card: ModelCard) -> Address:
+        """Return the address to which the clip zooms; an inner one if the author gives none."""
+        depth = len(self.splits_of(card))
+        middle = self.columns // 2 * (self.columns + 1)
+        return (
+            Address.parse(self.target) if self.target else Address(middle, ((3, 0) * depth)[:depth])
+        )
+
+    def slots(self, card: ModelCard) -> int:
+        """A map has one label, since its images share their beginnings."""
+        return 1
+
+    def states(self, card: ModelCard) -> int:
+        """Return about how many states the build takes a step from."""
+        ends, prepared = (*self.splits_of(card), 0), self.prepared(card)
+        total = 0
+        for depth, (begin, end) in enumerate(pairwise(map(card.visited_levels.index, ends)), 1):
+            # Deeper tiles are only those around the zoom, about two of them a start.
+            total += self.images * (4**depth if depth <= prepared else 2) * (end - begin)
+        return total
+
+    def unmet(self, cards: Sequence[ModelCard]) -> Iterator[str]:
+        """Networks that a page has; levels that are visited; an address that the map has."""
+        yield from super().unmet(cards)
+        yield from live_faults(self, cards)
+        if not cards:
+            return
+        if self.splits and self.beside:
+            yield "splits: two models have levels of their own; leave them out"
+        elif self.splits and (fault := checked_splits(cards[0], self.splits)):
+            yield f"splits: should {fault}"
+        elif self.target:
+            address, digits = Address.parse(self.target), len(self.splits_of(cards[0]))
+            if len(address.digits) != digits:
+                yield f"target: {address} should have {digits} digits, one for each split"
+            if address.start >= self.images:
+                yield f"target: the starts of the map are 0 to {self.images - 1}"
+
+    def sample(self, models: ModelProvider, figure: Figure) -> RenderJob:
+        """Return the job of the maps, as far as they are prepared, and of a zoom."""
+        from sitegen.figures.atlas.sample import atlas_job
+
+        return atlas_job(models, figure, self)
+
+    def describe(self, cards: Sequence[ModelCard]) -> str:
+        """Describe the way from the plane of starts to an image."""
+        card = cards[0]
+        count = len(self.splits_of(card))
+        return (
+            f"A map of the images of {named(self, card)}. Far out is a plane of {self.images} "
+            f"starts, each {card.first_state()}. Each of {count} zooms continues every image in "
+            "four ways, down to finished ones"
+        )
