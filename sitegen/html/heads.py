@@ -2,7 +2,7 @@
 
 import re
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from html import escape
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -20,12 +20,10 @@ from sitegen.html.figure_views import photo_view
 from sitegen.html.theme import (
     FONTS,
     ICON,
-    SAMPLER_SCRIPT,
-    SAMPLER_STYLE,
+    LIVE,
     SCHEME,
     SCRIPT,
     STYLESHEET,
-    WORKER,
     Theme,
 )
 from sitegen.media.manifest import MediaFile
@@ -38,7 +36,7 @@ POLICY = (
 )
 """The policy of a page: only files of its own site; a clip may be fetched whole, as a blob."""
 
-SAMPLER_POLICY = POLICY.replace(
+LIVE_POLICY = POLICY.replace(
     "script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'"
 )
 """The policy of a page with a live model, which also allows WebAssembly and a worker."""
@@ -50,12 +48,12 @@ _PREVIEW = 160  # characters of a description that link previews display
 
 
 def head(
-    site: Site, page: Page, theme: Theme, picture: MediaFile | None, *, samples: bool = False
+    site: Site, page: Page, theme: Theme, picture: MediaFile | None, shapes: Container[str] = ()
 ) -> dict[str, Any]:
     """Return the head of a page, with absolute addresses if the site's address is configured.
 
     picture: the poster for link previews
-    samples: whether the page has a live model
+    shapes: those of the page's figures
     """
     names = {name: relative(asset.uri, page.uri) for name, asset in theme.assets.items()}
     title = f"{page.title} – {site.title}"
@@ -69,14 +67,16 @@ def head(
             "height": picture.height,
             "alt": f"{site.title}: samples of the model",
         }
-    sampler = None
-    if samples:
-        sampler = {
-            "stylesheet": names[SAMPLER_STYLE],
-            "script": names[SAMPLER_SCRIPT],
-            "worker": relative(theme.engine[WORKER].uri, page.uri),
+    live = {
+        name: {
+            "stylesheet": names[f"{name}.css"],
+            "script": names[f"{name}.js"],
+            "module": relative(theme.engine[f"{name}/{module}"].uri, page.uri),
         }
-    policy = SAMPLER_POLICY if samples else POLICY
+        for name, module in LIVE.items()
+        if name in shapes
+    }
+    policy = LIVE_POLICY if live else POLICY
     calls = [part.call for part in all_parts(page.body) if isinstance(part, Embed)]
     players = [call.url for call in calls if isinstance(call, VideoCall)]
     if origins := {player.origin for player in players if isinstance(player, Player)}:
@@ -94,7 +94,7 @@ def head(
         "scheme": names[SCHEME],
         "stylesheet": names[STYLESHEET],
         "script": names[SCRIPT],
-        "sampler": sampler,
+        "live": live,
         "analytics": site.analytics,
     }
 

@@ -113,7 +113,7 @@ class Book:
         ]
         return {
             "language": self.site.language,
-            "head": head(self.site, page, self.theme, self.preview, samples="sampler" in shapes),
+            "head": head(self.site, page, self.theme, self.preview, shapes),
             "title": page.title,
             "home": relative(INDEX, page.uri),
             "teaser": teaser,

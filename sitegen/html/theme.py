@@ -47,10 +47,11 @@ FOLDER = "theme"
 """Name of the folder with the author's theme, next to `site.toml`."""
 
 STYLESHEET, SCRIPT, SCHEME, ICON = "style.css", "script.js", "scheme.js", "icon.svg"
-SAMPLER_STYLE, SAMPLER_SCRIPT = "sampler.css", "sampler.js"
-"""Files that only pages with live models load."""
-ENGINE, WORKER = "sampler", "worker.js"
-"""The folder of `static/` with the sampling engine, and the worker script in it."""
+LIVE = {"sampler": "worker.js", "atlas": "map.js"}
+"""Shapes of figures with live models: folders of `static/`, each with the module that a page loads.
+
+Only pages with such a figure load its stylesheet and script, which have the same name.
+"""
 _COLOURS = "colours.css"
 FONTS = ("text-400.woff2", "text-600.woff2")
 """Font files of the two weights that every page loads."""
@@ -107,16 +108,17 @@ class Theme:
 
     @cached_property
     def engine(self) -> Mapping[str, Asset]:
-        """Return the engine's files by name; their folder name has the digest of all files.
+        """Return the modules of live models by folder and name, as in "sampler/worker.js".
 
-        Raises PlatformError for a file that cannot be read.
+        They import each other, so they are published in one folder, whose name has the digest of
+        all files. Raises PlatformError for a file that cannot be read.
         """
         contents = {}
-        for path in _files(resource("static") / ENGINE):
+        for path in (path for name in LIVE for path in _files(resource("static") / name)):
             with platform_errors(path, "read"):
-                contents[path.name] = path.read_bytes()
+                contents[f"{path.parent.name}/{path.name}"] = path.read_bytes()
         digests = canonical_json({name: digest_bytes(data) for name, data in contents.items()})
-        folder = f"assets/{ENGINE}-{digest_bytes(digests.encode())[:8]}"
+        folder = f"assets/live-{digest_bytes(digests.encode())[:8]}"
         return {name: Asset(f"{folder}/{name}", data) for name, data in contents.items()}
 
     def files(self, *, samples: bool) -> Mapping[str, bytes]:
@@ -124,7 +126,7 @@ class Theme:
 
         samples: whether a page has a live model
         """
-        left_out = [] if samples else [SAMPLER_STYLE, SAMPLER_SCRIPT]
+        left_out = [] if samples else [f"{name}.{type}" for name in LIVE for type in ("css", "js")]
         files = [asset for name, asset in self.assets.items() if name not in left_out]
         files += self.engine.values() if samples else ()
         return {asset.uri: asset.data for asset in files}

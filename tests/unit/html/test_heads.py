@@ -42,17 +42,19 @@ def test_sampler(tmp_path: Path) -> None:
     (tmp_path / "pages" / "more.md").write_text("# More")
     theme = site_theme(site)
     for page in read_pages(site):
-        plain, more = (head(site, page, theme, None, samples=each) for each in (False, True))
-        assert plain["sampler"] is None
+        plain, more = (
+            head(site, page, theme, None, shapes) for shapes in ((), ("sampler", "atlas"))
+        )
+        assert not plain["live"]
         assert "wasm" not in plain["policy"]
         assert "worker-src" not in plain["policy"]
         assert "script-src 'self' 'wasm-unsafe-eval'; worker-src 'self';" in more["policy"]
         up = "" if page.uri == "index.html" else "../"
-        assert more["sampler"]
-        names = more["sampler"].values()
-        endings = (r"-\w{8}\.css", r"-\w{8}\.js", r"-\w{8}/worker\.js")
-        for name, ending in zip(names, endings, strict=True):
-            assert re.fullmatch(rf"{up}assets/sampler{ending}", name)
+        for shape, module in (("sampler", "worker"), ("atlas", "map")):
+            style, script, imported = more["live"][shape].values()
+            assert re.fullmatch(rf"{up}assets/{shape}-\w{{8}}\.css", style)
+            assert re.fullmatch(rf"{up}assets/{shape}-\w{{8}}\.js", script)
+            assert re.fullmatch(rf"{up}assets/live-\w{{8}}/{shape}/{module}\.js", imported)
 
 
 ANALYTICS = """

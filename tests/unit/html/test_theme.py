@@ -19,7 +19,7 @@ from tests.support.paths import ROOT
 
 MORE = ("more-400.woff2", "more-600.woff2")
 PLAIN = ("icon.svg", "scheme.js", "script.js", "style.css", "OFL.txt", *FONTS, *MORE)
-SAMPLER = ("sampler.css", "sampler.js")
+LIVE = ("atlas.css", "atlas.js", "sampler.css", "sampler.js")
 
 
 def write(folder: Path, name: str, text: str) -> Path:
@@ -40,7 +40,7 @@ def page(folder: Path) -> str:
 def test_shipped_assets(tmp_path: Path) -> None:
     """A light stylesheet, script and icon, a sampler's beside, from here; macros are documented."""
     assets = Theme(tmp_path / "theme").assets
-    assert set(assets) == {*PLAIN, *SAMPLER}
+    assert set(assets) == {*PLAIN, *LIVE}
     assert sum(len(assets[name].data) for name in FONTS) < 20_000
     assert sum(len(assets[name].data) for name in (*FONTS, *MORE)) < 45_000
     for name, asset in assets.items():
@@ -62,13 +62,13 @@ def test_engine(tmp_path: Path) -> None:
     theme = Theme(tmp_path / "theme")
     plain, more = theme.files(samples=False), theme.files(samples=True)
     assert set(plain) == {theme.assets[name].uri for name in PLAIN}
-    own = {theme.assets[name].uri for name in SAMPLER}
+    own = {theme.assets[name].uri for name in LIVE}
     engine = {asset.uri for asset in theme.engine.values()}
     assert set(more) == {*plain, *own, *engine}
-    folders = {uri.rpartition("/")[0] for uri in engine}
+    folders = {uri.rpartition("/")[0].rpartition("/")[0] for uri in engine}
     assert len(folders) == 1
-    assert re.fullmatch(r"assets/sampler-[0-9a-f]{8}", folders.pop())
-    assert {"worker.js", "sampler.js", "kernels.wasm"} <= set(theme.engine)
+    assert re.fullmatch(r"assets/live-[0-9a-f]{8}", folders.pop())
+    assert {"sampler/worker.js", "sampler/kernels.wasm", "atlas/map.js"} <= set(theme.engine)
     assert sum(map(len, more.values())) - sum(map(len, plain.values())) < 600_000
     for asset in theme.engine.values():
         assert not re.search(rb"https?://(?!www\.w3\.org/)|eval\(", asset.data)
@@ -86,7 +86,7 @@ def test_own_theme(tmp_path: Path) -> None:
     write(tmp_path, "static/logo.svg", "<svg/>")
     write(tmp_path, "static/.hidden", "")
     assets = Theme(tmp_path / "theme").assets
-    assert set(assets) == {*PLAIN, *SAMPLER, "logo.svg"}
+    assert set(assets) == {*PLAIN, *LIVE, "logo.svg"}
     assert assets["icon.svg"].data == b"<svg/>"
     write(tmp_path, "templates/moton.html", "x")
     with pytest.raises(ConfigError, match=r'moton\.html: .*, did you mean "motion\.html"\?'):

@@ -1,0 +1,216 @@
+/* One of the maps of an atlas: the tiles of a model, prepared or drawn by workers, on a canvas. */
+
+import { room, WorkerPool } from "../sampler/worker-pool.js";
+import { addressOf, ancestor, boxOf, distance, read, tileOf, visible, written } from "./geometry.js";
+import { nextOf, pictureOf, Store } from "./tiles.js";
+
+const FADE = 220; // milliseconds in which a picture takes the place of another
+const FAINT = 0.35; // opacity of a picture that is not a low-pass version of the tile
+const clamp = (value, least, most) => Math.min(Math.max(value, least), most);
+
+export class Plane {
+  #running = new Map(); // the tiles being drawn, by job
+  #failed = new Set();
+  #wanted = [];
+  #seen = new Map(); // when the picture of each tile in view came, by address
+  #jobs = 0;
+
+  /* box: the element of the map; share: the part of the limits of memory; changed: callback for a new
+     picture or state; fetching: callback for the percentage of the weights that was received */
+  constructor(box, { seed, columns, share, changed, fetching }) {
+    Object.assign(this, { box, seed, columns, changed, fetching });
+    this.facts = JSON.parse(box.dataset.facts);
+    this.canvas = box.querySelector("canvas");
+    this.deepest = this.facts.splits.length;
+    this.prepared = this.facts.sizes.length - 1; // depth
+    this.store = new Store(share);
+    this.sheet = new Image();
+    this.sheet.onload = changed;
+    this.sheet.src = box.dataset.tiles;
+  }
+
+  addressOf(tile) {
+    return addressOf(tile, this.facts.starts);
+  }
+
+  /* The picture of a tile, if it is there: drawn, or cut out of the prepared maps. A picture that is
+     cut out has no neighbours, which browsers would mix into its edges. */
+  picture(tile) {
+    const key = written(this.addressOf(tile));
+    const entry = this.store.get(key);
+    if (entry?.picture) return entry.picture;
+    const { sheet, facts, prepared, columns } = this;
+    if (tile.depth > prepared || !sheet.complete || !sheet.naturalWidth) return;
+    const side = facts.sizes[tile.depth];
+    const above = facts.sizes.slice(0, tile.depth)
+      .reduce((sum, size, depth) => sum + columns * 2 ** depth * size, 0);
+    const picture = Object.assign(document.createElement("canvas"), { width: side, height: side });
+    const cut = [tile.x * side, above + tile.y * side, side, side];
+    picture.getContext("2d").drawImage(sheet, ...cut, 0, 0, side, side);
+    this.#keep({ key, tile, state: entry?.state, picture });
+    return picture;
+  }
+
+  /* The picture of a tile or of its nearest ancestor that has one. */
+  nearest(tile) {
+    for (let depth = tile.depth; depth >= 0; depth--) {
+      const above = ancestor(tile, depth);
+      const picture = this.picture(above);
+      if (picture) return { picture, depth };
+    }
+    return {};
+  }
+
+  /* Draw what a camera sees at a depth; return whether something still fades in. `calm` is without
+     fading, ratio the device pixels of a CSS pixel. */
+  paint({ camera, view, depth, ratio, now, calm, isPixelated }) {
+    const { canvas } = this;
+    Object.assign(this, { camera, view });
+    const [width, height] = [view.width, view.height].map((length) => Math.round(length * ratio));
+    if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+    const pen = canvas.getContext("2d");
+    pen.clearRect(0, 0, width, height);
+    pen.imageSmoothingEnabled = !isPixelated;
+    pen.imageSmoothingQuality = "high";
+    if (depth !== this.depth) Object.assign(this, { depth, before: this.depth, since: now });
+    const risen = (since) => (calm ? 1 : clamp((now - since) / FADE, 0, 1));
+    const share = this.before === undefined ? 1 : risen(this.since);
+    if (share < 1) this.#paintDepth(pen, ratio, this.before, 1 - share ** 3, () => 1);
+    const seen = new Map();
+    let fades = share < 1;
+    this.#paintDepth(pen, ratio, depth, share, (key, isOwn) => {
+      // Pictures that are there when they come into view do not fade in.
+      const since = !isOwn ? Infinity : Math.min(this.#seen.get(key) ?? -Infinity, now);
+      seen.set(key, since);
+      if (isOwn && risen(since) < 1) fades = true;
+      return risen(since);
+    });
+    this.#seen = seen;
+    return fades;
+  }
+
+  /* Draw the tiles of a depth; riseOf returns the opacity of a tile's own picture, which is over that
+     of its nearest ancestor. */
+  #paintDepth(pen, ratio, depth, opacity, riseOf) {
+    const { camera, view, columns, facts } = this;
+    for (const tile of visible(depth, camera, view, columns)) {
+      const { left, top, width, height } = boxOf(tile, camera, view);
+      const edges = [left, top, left + width, top + height].map((edge) => Math.round(edge * ratio));
+      const place = [edges[0], edges[1], edges[2] - edges[0], edges[3] - edges[1]];
+      const own = this.picture(tile);
+      const rise = riseOf(written(this.addressOf(tile)), Boolean(own));
+      const above = rise < 1 && depth > 0 && this.nearest(ancestor(tile, depth - 1)).picture;
+      if (above) {
+        pen.globalAlpha = opacity * (facts.blur ? 1 : FAINT);
+        pen.drawImage(above, ...place);
+      }
+      if (!own) continue;
+      pen.globalAlpha = opacity * rise;
+      pen.drawImage(own, ...place);
+    }
+    pen.globalAlpha = 1;
+  }
+
+  /* The tiles to draw, the nearest first; those that are there already are left out. */
+  want(tiles) {
+    const missing = tiles.filter((tile) => tile.depth > this.prepared && !this.picture(tile));
+    this.#wanted = missing.map((tile) => this.addressOf(tile)).filter((address) => this.#open(address));
+    this.#assign();
+    return this.#wanted.length;
+  }
+
+  #open({ start, digits }) {
+    const lines = Array.from(digits, (_, at) => written({ start, digits: digits.slice(0, at + 1) }));
+    return !lines.some((key) => this.#failed.has(key));
+  }
+
+  /* Fetch the model, and start the first worker. `state` is "loading", "ready" or "lost". */
+  async load() {
+    this.state = "loading";
+    const whole = (name) => new URL(this.box.dataset[name], document.baseURI).href;
+    try {
+      const pool = new WorkerPool((data) => this.#hear(data), (fault) => this.#lose(fault));
+      Object.assign(this, { pool, most: room() });
+      pool.pause(Boolean(this.isPaused));
+      await pool.open({ model: whole("model"), weights: whole("weights") }, this.fetching);
+      if (this.pool !== pool) return; // all memory was given back meanwhile
+      this.state = "ready";
+      this.changed();
+    } catch (fault) {
+      this.#lose(fault);
+    }
+  }
+
+  #lose(fault) {
+    console.info(fault);
+    this.free();
+    this.state = "lost";
+    this.changed();
+  }
+
+  /* Give as many tiles to the workers as can be drawn at once. */
+  #assign() {
+    while (this.state === "ready" && this.#running.size < this.most) {
+      const busy = new Set(this.#running.values());
+      const isBusy = (address) => busy.has(written(address)) || this.#failed.has(written(address));
+      const state = (address) => this.store.get(written(address))?.state;
+      const next = nextOf(this.#wanted, this.facts, state, isBusy);
+      if (!next) return;
+      const { picture, level } = pictureOf(next.address, this.facts, this.seed);
+      const from = next.source ? { level, state: state(next.source) } : null;
+      const id = ++this.#jobs;
+      this.#running.set(id, written(next.address));
+      this.pool.submit({ id, picture, start: () => from });
+    }
+  }
+
+  /* Keep a tile that a worker has drawn, and give it the next. */
+  #hear({ id, level, state, sharp, ended }) {
+    const key = this.#running.get(id);
+    if (key === undefined) return;
+    if (state) {
+      const tile = tileOf(read(key), this.facts.starts);
+      const picture = this.store.get(key)?.picture ?? drawn(level && this.facts.renoised ? sharp : state, this.facts);
+      this.#keep({ key, tile, state, picture });
+    }
+    if (!ended) return;
+    this.#running.delete(id);
+    if (ended === "diverged") this.#failed.add(key);
+    this.changed();
+    this.#assign();
+  }
+
+  #keep(entry) {
+    const { depth = 0, camera, view } = this;
+    this.store.put(entry, (tile) => (camera ? distance(tile, depth, camera, view) : 0));
+  }
+
+  pause(isPaused) {
+    this.isPaused = isPaused;
+    this.pool?.pause(isPaused);
+  }
+
+  /* Give back all memory; the model is loaded again when a tile is wanted. */
+  free() {
+    this.pool?.close();
+    Object.assign(this, { pool: undefined, state: undefined });
+    this.#running.clear();
+    this.#wanted = [];
+    this.store.clear();
+  }
+}
+
+/* Channels × rows × columns in [0, 1] on a canvas, clipped and rounded as in sitegen. */
+function drawn(planes, { width: side, channels }) {
+  const image = new ImageData(side, side);
+  for (let i = 0; i < side ** 2; i++) {
+    for (let c = 0; c < 3; c++) {
+      const value = planes[(c % channels) * side ** 2 + i];
+      image.data[4 * i + c] = Math.floor(clamp(value, 0, 1) * 255 + 0.5);
+    }
+    image.data[4 * i + 3] = 255;
+  }
+  const canvas = Object.assign(document.createElement("canvas"), { width: side, height: side });
+  canvas.getContext("2d").putImageData(image, 0, 0);
+  return canvas;
+}
