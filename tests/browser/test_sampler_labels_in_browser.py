@@ -28,7 +28,6 @@ UNET: dict[str, Any] = {
 }  # fmt: skip
 PAGE = '{{ sampler("mnist", count=1, caption="Draw some.", id="own") }}\n'
 SEED = 7
-TOLD = "document.querySelector('.sampler-told').textContent"
 PIXELS = """canvas => {
   const pen = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d');
   pen.drawImage(canvas, 0, 0);

@@ -17,7 +17,6 @@ from tests.support.builders import INDEX, FakeRenderer, write_page
 from tests.support.previewing import Running, port_to_return_to, running
 from tests.support.serving import serving
 
-OTHER = INDEX.replace("count=4", "count=5")
 BROKEN = INDEX.replace("count=4", "cuont=4")
 
 

@@ -10,9 +10,6 @@ import pytest
 
 from sitegen.figures.registry import figure_kinds
 from tests.support.builders import run_python
-from tests.support.paths import ROOT
-
-PACKAGE = ROOT / "sitegen"
 
 # What needs torch or the encoder as soon as it is imported, beside `generative`.
 BRIDGES = {

@@ -1,6 +1,5 @@
 """No key is read in vain: another value at any key of a site changes what is built."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -11,8 +10,6 @@ from tests.support.builders import CARD, Builder, tree_hash, write_page
 from tests.support.builders import write_site as write
 from tests.support.sweeping import counted
 
-Table = Mapping[str, Any]
-Made = tuple[object, object]
 SITE: dict[str, Any] = {
     "title": "A title",
     "base_url": "https://example.org/site/",

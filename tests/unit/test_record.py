@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 
 import sitegen.record
 from sitegen.core.source import odd_character
-from sitegen.generative.card.limits import LARGEST_COUNT
 from sitegen.generative.data.recording import open_recording
-from sitegen.record import record, vae_decoder
+from sitegen.record import record
 from tests.support.oldpython import newer
 
 
@@ -148,26 +147,6 @@ def test_a_full_disk_is_an_oserror(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     gc.collect()  # an archive that zipfile would close now would warn
 
 
-def test_bounds_are_those_of_the_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The largest recording is read, and what is larger is refused at once."""
-    assert sitegen.record.LARGEST_SIDE == LARGEST_COUNT
-    monkeypatch.setattr(sitegen.record, "MOST_ARRAYS", 3)
-    with record(tmp_path / "a.npz") as rec:
-        rec(0, images(), final=images())
-        with pytest.raises(ValueError, match="more than 1 steps is too large: give every="):
-            rec(1, images(), final=images())
-        rec(1, images())
-    assert len(read(tmp_path / "a.npz")[1]) == 3
-    monkeypatch.setattr(sitegen.record, "MOST_RUN_BYTES", 400)
-    with record(tmp_path / "b.npz") as rec:
-        rec(0, images())
-        with pytest.raises(ValueError, match="give every="):
-            rec(1, images())
-    monkeypatch.setattr(sitegen.record, "LARGEST_ARRAY", 300)
-    with record(tmp_path / "c.npz") as rec, pytest.raises(ValueError, match="at most 300"):
-        rec(0, images(9))
-
-
 def test_it_runs_on_python_3_8() -> None:
     """No syntax, import or value that is evaluated needs a newer Python than 3.8."""
     assert not newer(Path(sitegen.record.__file__).read_text("utf-8"))
@@ -252,21 +231,6 @@ def test_the_callback_of_diffusers(tmp_path: Path) -> None:
     run, arrays = read(tmp_path / "ours.npz")
     assert [step["value"] for step in run["steps"]] == [*scheduler.timesteps[1:].tolist(), 0]
     np.testing.assert_allclose(arrays["state/00003"], latents[:, :3] / 0.5 + 0.25, rtol=1e-3)
-
-
-def test_the_noise_of_a_latent_pipeline(tmp_path: Path) -> None:
-    """With the VAE as `decode` the initial noise is recorded before the pipeline runs."""
-    vae = SimpleNamespace(
-        config=SimpleNamespace(scaling_factor=0.5), decode=lambda z, return_dict: (z[:, :3],)
-    )
-    pipe = SimpleNamespace(scheduler=SimpleNamespace(timesteps=torch.tensor([500])), vae=vae)
-    latents = torch.ones(2, 4, 4, 4)
-    with record(tmp_path / "ours.npz", decode=vae_decoder(vae)) as rec:
-        rec(1000, latents)
-        rec.diffusers(pipe, 0, 500, {"latents": latents / 4})
-    run, arrays = read(tmp_path / "ours.npz")
-    assert [step["value"] for step in run["steps"]] == [1000, 0]
-    assert [float(each.mean()) for each in arrays.values()] == [2, 0.5]
 
 
 def sample_euler(

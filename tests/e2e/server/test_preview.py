@@ -33,11 +33,6 @@ def built(config: Path) -> str:
     return (config.parent / "build/index.html").read_text()
 
 
-def clip_of(page: str) -> str:
-    """The clip that a page shows."""
-    return page.partition('src="media/')[2].partition('"')[0]
-
-
 def test_the_page_comes_before_the_clip(config: Path, tmp_path: Path) -> None:
     """The text is there at once, then the clip, and then the folder of a build, byte for byte."""
     with running(config, FakeRenderer(pause=0.1)) as server:

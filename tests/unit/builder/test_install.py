@@ -14,7 +14,6 @@ from sitegen.builder.install import (
     install,
     is_current,
     remove_folder,
-    require_ours,
 )
 from sitegen.core.errors import ConfigError, PlatformError, TargetError
 from sitegen.core.files import digest_bytes
@@ -158,13 +157,6 @@ def test_folder_of_someone_else(tree: Tree, output: Path, case: str) -> None:
     with pytest.raises(ConfigError, match=words):
         install(tree, output)
     assert traces(output.parent) == before
-
-
-def test_empty_folder(tree: Tree, output: Path) -> None:
-    """An empty folder is replaced."""
-    output.mkdir()
-    require_ours(output)
-    assert install(tree, output)
 
 
 def test_leftovers_of_a_kill(tree: Tree, output: Path) -> None:

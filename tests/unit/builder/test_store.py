@@ -82,18 +82,6 @@ def test_truncated_or_missing_object(filled: Filled, length: int | None) -> None
     assert filled.store.get(KEY) == filled.record
 
 
-def test_rules_for_git(filled: Filled) -> None:
-    """Git tracks records and objects byte for byte, and an author's own rules stay."""
-    rules = filled.store.root / ".gitignore"
-    assert set(rules.read_text().split()) == {
-        f"/{name}" for name in ("lock", "seconds.json", "work/")
-    }
-    assert (filled.store.root / ".gitattributes").read_text() == "* -text\n"
-    rules.write_text("mine\n")
-    filled.put(KEY)
-    assert rules.read_text() == "mine\n"
-
-
 def test_lock(filled: Filled) -> None:
     """A second holder is refused with the site's folder; leftovers of killed builds go."""
     leftover = filled.store.root / "work/.sitegen-x"

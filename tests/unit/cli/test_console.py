@@ -114,26 +114,6 @@ def test_narrow_terminal(terminal: Terminal, width: int, monkeypatch: pytest.Mon
     assert moves_up == []  # each step is drawn in one and the same line
 
 
-@pytest.mark.parametrize(("variable", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
-def test_no_colours(
-    terminal: Terminal, variable: str, value: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With NO_COLOR nothing is coloured; a terminal that cannot move its cursor gets lines."""
-    monkeypatch.delenv("NO_COLOR")
-    monkeypatch.setenv("TERM", "xterm-256color")
-    monkeypatch.setenv("COLORTERM", "truecolor")
-    with terminal.console().rendering("x", 2) as advance:
-        advance()
-    coloured = re.compile(r"\x1b\[[0-9;]*[345]\d[0-9;]*m")
-    assert coloured.search(terminal.getvalue())
-    terminal.truncate(0)
-    monkeypatch.setenv(variable, value)
-    with terminal.console().rendering("x", 2) as advance:
-        advance()
-    assert not coloured.search(terminal.getvalue())
-    assert ("\x1b" in terminal.getvalue()) is (variable == "NO_COLOR")
-
-
 def test_bars(terminal: Terminal) -> None:
     """Each is shown once, several threads have theirs, and a failure leaves the cursor shown."""
     console = terminal.console()

@@ -3,12 +3,10 @@
 import json
 import re
 import textwrap
-import tomllib
 from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, get_args
-from unittest.mock import Mock
 
 import pytest
 import yaml
@@ -20,7 +18,6 @@ from sitegen.config.scaffold import (
     new_site,
     own_requirement,
     scaffold,
-    version,
 )
 from sitegen.config.schema import (
     Affiliation,
@@ -182,39 +179,6 @@ def test_workflow_publishes(monkeypatch: pytest.MonkeyPatch) -> None:
         assert workflow()["jobs"]["build"]["env"] == {"SITEGEN": known or ""}
         for text in scaffold().values():
             assert not re.search(r"^\s*sitegen\b|install sitegen|sitegen==", text, re.MULTILINE)
-
-
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-
-
-NOT_FOR_RENDERING = {
-    "ghp-import": "publishes",
-    "imageio": "encodes",
-    "imageio-ffmpeg": "encodes",
-    "starlette": "serves the preview",
-    "torch": "samples the models",
-    "uvicorn": "serves the preview",
-    "watchfiles": "watches for the preview",
-}
-"""Requirements that a build from the store does not import, and the purpose of each."""
-
-
-def test_in_step_with_the_project(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """All that our pyproject.toml requires, but for rendering; no other project's is read."""
-    wanted = [
-        line
-        for line in PROJECT["dependencies"]
-        if re.split(r"[<>=~! ]", line)[0] not in NOT_FOR_RENDERING
-    ]
-    text = scaffold()["requirements-render.txt"]
-    assert re.findall(r"(?m)^[^#].*", text) == sorted(wanted)
-    assert f"those of sitegen {PROJECT['version']} without" in text
-    (tmp_path / "pyproject.toml").write_text('[project]\nname = "other"\nversion = "9"\n')
-    monkeypatch.setattr(module, "_CHECKOUT", tmp_path / "pyproject.toml")
-    monkeypatch.setattr(metadata, "version", lambda name: "1.2.3")
-    assert version() == "1.2.3"
-    monkeypatch.setattr(metadata, "distribution", Mock(side_effect=metadata.PackageNotFoundError))
-    assert own_requirement() is None
 
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -15,13 +15,8 @@ from sitegen.content.pages import Page, read_pages
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import ConfigError
 from sitegen.figures.base import Figure
-from sitegen.figures.registry import figure_kinds
 from sitegen.figures.trajectories import Trajectories
 from tests.support.fabricated import SITE, make_site, write_site
-from tests.support.paths import ROOT
-
-SHIPPED = ("faces", "mnist", "fashion-mnist", "faces-ddpm")
-WAITING = ("cifar10", "afhq-256", "ffhq-256", "lsun-church-128", "ffhq-128", "afhq-64")
 
 
 def read(folder: Path, index: str, *available: str) -> Page:
@@ -261,30 +256,6 @@ def test_available(tmp_path: Path) -> None:
             assert "(…) needs a paragraph of its own" in fault(tmp_path, text % call)
 
 
-def test_what_a_page_may_say_of_its_site(tmp_path: Path) -> None:
-    """Its words, which are no markup, and nothing else; links of the config are followed, too."""
-    title = "*a* <b>c</b> {{ 7*7 }} [x](https://e.org) # & `d`"
-    site = make_site(tmp_path, f"title = '{title}'", "{{ site.title }}\n\n{{ site.venue }}\n")
-    words = title.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    assert html(read_pages(site)[0]) == f"<p>{words}</p>\n"
-    for name in ("root", "output", "cache_dir", "models"):
-        assert f"has no attribute '{name}'" in fault(tmp_path, f"{{{{ site.{name} }}}}")
-    button = "[[links]]\nlabel = 'A'\nurl = '{}'\n"
-    author = "[[authors]]\nname = 'B'\nurl = '{}'\n"
-    good = button.format("slides.pdf#a") + author.format("#top") + button.format("robots.txt")
-    page = read_pages(make_site(tmp_path, f"title = 'T'\n{good}"))[0]
-    assert [file.uri for file in page.files] == ["slides.pdf"]
-    bad = button.format("slide.pdf") + author.format("#h-result") + button.format("https://e.org/")
-    with pytest.raises(ConfigError) as caught:
-        read_pages(make_site(tmp_path, f"title = 'T'\n{bad}", "## Results"))
-    assert str(caught.value).replace(f"{tmp_path}/", "").split("\n") == [
-        'site.toml:4: links[0].url = "slide.pdf": there is no such file, '
-        'did you mean "slides.pdf"?',
-        'site.toml:7: authors[0].url = "#h-result": leads to no heading and no figure of this '
-        'page, did you mean "#h-results"?',
-    ]
-
-
 MESSAGES = [
     (
         'A\n\n{{ trajectories("mnits", cuont=3) }}\n\n{{ trajectories("mnist", count=0) }}\n',
@@ -397,31 +368,6 @@ def more(folder: Path, name: str, text: str = "# More\n\n{{ trajectories('mnist'
     return load_site(path)
 
 
-def test_further_pages(tmp_path: Path) -> None:
-    """Each has its folder: the menu's, then the rest; a link to a page is one."""
-    for name in ("a", "b", "c"):
-        more(tmp_path, f"{name}.md")
-    (tmp_path / "pages/notes.txt").write_text("no page")
-    (tmp_path / "pages/.#a.md").symlink_to("somebody@machine.1:2")  # a lock of Emacs
-    (tmp_path / "pages/._a.md").write_bytes(bytes(9))  # a twin of macOS
-    path = write_site(tmp_path, 'menu = ["c", "a"]\n' + SITE)
-    pages = read_pages(load_site(path))
-    assert [page.uri.removesuffix("/index.html") for page in pages] == ["index.html", *"cab"]
-    assert {(page.title, page.figures[0].id) for page in pages[1:]} == {
-        ("More", "mnist-trajectories")
-    }
-    assert pages[1].source == tmp_path / "pages/c.md"
-    path = write_site(tmp_path, 'menu = ["cc"]\n' + SITE)
-    with pytest.raises(ConfigError, match=r'1: menu = \["cc"\]: there is no page "cc", did'):
-        load_site(path)
-    tmp_path = tmp_path / "more"
-    tmp_path.mkdir()
-    site, page = more(tmp_path / "site", "about.md"), tmp_path / "site/pages/about.md"
-    page.unlink()
-    page.symlink_to("index.md")
-    assert len(read_pages(site)) == 2
-
-
 @pytest.mark.parametrize(
     ("link", "told"),
     [
@@ -472,28 +418,6 @@ def test_bad_names(tmp_path: Path, name: str, told: str) -> None:
     (tmp_path / "pages/index.md").unlink()
     with pytest.raises(ConfigError, match=r"pages/index.md: is missing; it is the front page"):
         read_pages(site)
-
-
-def test_the_papers_page(tmp_path: Path) -> None:
-    """With the shipped models it has every kind that the paper has; each section that waits comes
-    with its model.
-    """
-    config, index = ((ROOT / name).read_text("utf-8") for name in ("site.toml", "pages/index.md"))
-    site = make_site(tmp_path, config, index)
-    (page,), (full,) = (
-        read_pages(site, names.__contains__) for names in (SHIPPED, (*SHIPPED, *WAITING))
-    )
-    assert page.title == "Generative Modelling With Inverse Heat Dissipation"
-    assert {figure.kind for figure in page.figures} == {*figure_kinds()} - {"ladder"}
-    own = {*SHIPPED, "faces-flow"}
-    assert {name for figure in page.figures for name in figure.spec.models} == own
-    first = dict.fromkeys(figure.spec.models[0] for figure in full.figures)
-    assert [name for name in first if name not in own] == list(WAITING)
-    sections = ["CIFAR-10", "AFHQ 256×256", "FFHQ 256×256", "LSUN-Churches 128×128", "(64×64)"]
-    assert all(section in html(full) for section in sections)
-    for words in ("different data sets", "LSUN-Churches 128×128", "Here are examples"):
-        assert words in html(full)
-        assert words not in html(page)
 
 
 def test_raw_html_is_told(tmp_path: Path) -> None:

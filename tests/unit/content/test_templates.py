@@ -1,6 +1,5 @@
 """The template pass: data stays data, and every error has its line."""
 
-from typing import Any
 from unittest.mock import ANY
 
 import pytest
@@ -9,7 +8,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from sitegen.content.templates import TemplateFault, as_markdown, calling_line, run_template
+from sitegen.content.templates import TemplateFault, as_markdown, run_template
 from sitegen.core.source import toml_lines
 
 
@@ -77,32 +76,6 @@ def test_faults(text: str, line: int, reason: str) -> None:
     at, why = fault(text, trajectories=lambda *args: "", site={"title": "T"})
     assert at == line
     assert reason in why
-
-
-@pytest.mark.parametrize(
-    ("text", "lines"),
-    [
-        ("{{ f() }}", [1]),
-        ("a\n{{ f() }} {{ f() }}\nb\n{{ f() }}", [2, 2, 4]),
-        ("\n{{ f(\n  1,\n  2) }}", [2]),
-        ("{% for i in range(2) %}\n\n{{ f() }}\n{% endfor %}", [3, 3]),
-        ("{% macro m() %}\n{{ f() }}\n{% endmacro %}\n{{ m() }}", [2]),
-        ("\n{% set x = f() %}", [2]),
-        ("\n{% if f() %}\n{% endif %}", [2]),
-        ("\n{% set x %}\na\n{{ f() }}\nb\n{% endset %}", [4]),
-    ],
-)
-def test_calling_line(text: str, lines: list[int]) -> None:
-    """A function knows the line of the page that calls it."""
-    found: list[int] = []
-
-    def f(*args: Any) -> Markup:
-        found.append(calling_line())
-        return Markup("")
-
-    run_template(text, {"f": f})
-    assert found == lines
-    assert calling_line() == 1  # called from no template
 
 
 def test_our_own_mistakes() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sitegen.core import compute
-from sitegen.core.compute import has_bfloat16, resolve_device, resolve_precision
+from sitegen.core.compute import resolve_device, resolve_precision
 from sitegen.core.errors import ConfigError
 
 
@@ -56,27 +56,6 @@ def test_auto_device(
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert resolve_device("auto", tmp_path, tmp_path) == device
-
-
-@pytest.mark.parametrize(
-    ("flags", "device", "found"),
-    [
-        ("flags : fpu amx_bf16 amx_tile", "cpu", True),
-        ("flags : fpu avx512_bf16", "cpu", True),
-        ("flags : fpu amx_bf16 amx_tile", "cuda", False),
-        ("flags : fpu avx2", "cpu", False),
-        (None, "cpu", False),
-    ],
-)
-def test_instructions_for_bfloat16(
-    flags: str | None, device: str, found: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """They are a processor's, by its flags; a file that cannot be read names none."""
-    cpuinfo = tmp_path / "cpuinfo"
-    if flags is not None:
-        cpuinfo.write_text(flags)
-    monkeypatch.setattr(compute, "CPUINFO", cpuinfo)
-    assert has_bfloat16(device) == found
 
 
 @pytest.mark.parametrize("able", [True, False])

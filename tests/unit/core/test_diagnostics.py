@@ -1,18 +1,12 @@
 """What is wrong with a TOML document is told with its key, its line and the rule."""
 
 import tomllib
-from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from sitegen.core.diagnostics import (
-    Diagnostic,
-    config_error,
-    in_order,
-    known_words,
-    quoted,
     toml_diagnostics,
 )
 
@@ -77,23 +71,3 @@ def test_toml_diagnostics(text: str, lines: list[str]) -> None:
         Document.model_validate(tomllib.loads(text))
     found = toml_diagnostics(caught.value, Document, text, "x")
     assert [str(each) for each in found] == lines
-
-
-def test_many_problems() -> None:
-    """Problems are told once and in order; values are short; words have the closest known."""
-    problems = [Diagnostic("x", line, "y") for line in range(60, 0, -1)]
-    error = config_error(problems)
-    assert error.problems == tuple(problems)
-    assert in_order([*problems, "z", *problems]) == ["z", *reversed(problems)]
-    assert known_words("MNIST", ["mnist", "a"]) == ', did you mean "mnist"?'
-    assert known_words("x", ["b", "a"]) == "; known: a, b"
-    assert known_words("x", []) == "; there is none"
-    for value, words in [
-        ("a" * 90, '"' + "a" * 59 + '…"'),
-        ("a\nb", '"a\\nb"'),
-        (Path("a/b"), '"a/b"'),
-        ([*range(9)], "[0, 1, 2, 3, 4, 5, …]"),
-        (True, "true"),
-        (None, "None"),
-    ]:
-        assert quoted(value) == words

@@ -8,9 +8,6 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
-import tomlkit
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from sitegen.core.errors import ConfigError
 from sitegen.core.source import (
@@ -65,31 +62,12 @@ def test_lines_of_every_form() -> None:
     assert odd_character("a\tb\nc é 数字 \U0001f600 \ufffd \u200f") is None
 
 
-LETTERS = st.characters(codec="utf-8", min_codepoint=32, exclude_characters="\x7f")
-KEYS = st.text(LETTERS, min_size=1, max_size=4)
-VALUES = st.recursive(
-    st.integers(-9, 9) | st.booleans() | st.text(LETTERS),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
-    max_leaves=8,
-)
-
-
 def _paths(value: object, path: KeyPath = ()) -> set[KeyPath]:
     items: list[tuple[str | int, object]] = []
     if isinstance(value, dict | list):
         items = list(value.items() if isinstance(value, dict) else enumerate(value))
     found = {path} if path else set()
     return found.union(*(_paths(inner, (*path, key)) for key, inner in items))
-
-
-@settings(max_examples=40)
-@given(st.dictionaries(KEYS, VALUES, max_size=4))
-def test_every_key_has_a_line(data: dict[str, object]) -> None:
-    """Whatever the document, every key of it has a line that is in the document."""
-    text = tomlkit.dumps(data)
-    lines = toml_lines(text)
-    assert _paths(tomllib.loads(text)) <= lines.keys()
-    assert all(1 <= line <= text.count("\n") + 1 for line in lines.values())
 
 
 def test_long_lists_are_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,20 +13,17 @@ from markupsafe import Markup
 from sitegen.builder.plan import PlannedFigure, plan
 from sitegen.core.diagnostics import SourceLocation, fields_of
 from sitegen.core.errors import ConfigError
-from sitegen.figures.base import Figure, evaluations, spec_json
+from sitegen.figures.base import Figure, spec_json
 from sitegen.figures.hierarchy import Hierarchy
 from sitegen.figures.interpolation import Interpolation
 from sitegen.figures.registry import figure_kinds
 from sitegen.figures.shared_noise import SharedNoise
 from sitegen.figures.trajectories import Trajectories
-from sitegen.generative.card.abilities import LevelAxis
-from sitegen.generative.card.card import FileRef, ModelCard
-from sitegen.generative.card.sampling import SamplingConfig
+from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.tables import RecordingConfig
 from sitegen.models.registry import ModelSource
 from tests.support.builders import CARD
 from tests.support.calling import make_figure
-from tests.support.lessons import cascade_card
 from tests.support.making import small_card
 
 PLACE = SourceLocation("pages/index.md", 14)
@@ -105,15 +102,6 @@ def test_defaults() -> None:
     (near,) = faults("fashion-mnis")
     assert 'did you mean "fashion-mnist"? It travels with sitegen' in near
     assert make_figure("trajectories", ("other",), {}, PLACE).spec.models == ("other",)
-
-
-def test_what_levels_show() -> None:
-    """Means and predicted images are named in the text alternative; states are not."""
-    texts = [call("mnist", show=show).description([GREY]) for show in ("state", "mean", "final")]
-    states, *others = (
-        text.partition(". After the start each level shows the ")[2] for text in texts
-    )
-    assert (states, others) == ("", ["mean of the state", "predicted image"])
 
 
 def test_labels() -> None:
@@ -243,50 +231,6 @@ def test_descriptions(kind: str, arguments: Any, card: ModelCard, words: str) ->
     assert words in call("mnist", kind=kind, **arguments).spec.describe([card, card])
 
 
-@pytest.mark.parametrize(
-    ("kind", "arguments", "seen"),
-    [("trajectories", {"count": 7}, (700,)), ("shared_initial_state", {"count": 7}, (700,)),
-     ("shared_noise", {"count": 4, "rows": 3}, (1200,)), ("process", {}, (100,)),
-     ("spectra", {"count": 3, "ddpm": "mnist-ddpm"}, (300, 30)),
-     ("interpolation", {"points": 5, "samples": [0, 1, 2, 3]}, (1000,)),
-     ("interpolation", {"points": 5, "ddpm": "mnist-ddpm", "ddim_steps": 4}, (500, 50)),
-     ("hierarchy", {"splits": [100, 60, 20]}, (1 + 2 * 40 + 4 * 40 + 8 * 19,)),
-     ("hierarchy", {"leaves": 2}, (1 + 2 * 99,)), ("sampler", {"count": 4}, (400,))],
-)  # fmt: skip
-def test_evaluations(kind: str, arguments: Any, seen: tuple[int, ...]) -> None:
-    """The images of all steps are counted for each model."""
-    cards = [replace(GREY, levels=levels) for levels in (100, 10)][: len(seen)]
-    assert evaluations(call("mnist", kind=kind, **arguments).spec, cards) == seen
-
-
-def test_fewer_levels() -> None:
-    """A tree splits at visited levels, the next below those asked for; only steps count."""
-    visited = SamplingConfig((100, 80, 60, 50, 7, 3))
-    card = replace(cascade_card(), levels=100, sampling=visited)
-    for splits, wanted in (
-        ([100, 60, 20], (100, 60, 7)),
-        ([99, 98, 97], (80, 60, 50)),
-        ([5, 4, 2], (50, 7, 3)),
-        ([100, 2, 1], (100, 7, 3)),
-    ):
-        tree = call("mnist", kind="hierarchy", splits=splits).spec
-        assert isinstance(tree, Hierarchy)
-        assert tree.splits_of(card) == wanted
-        assert tree.splits_of(GREY) == tuple(splits)
-    tree = call("mnist", kind="hierarchy", splits=[100, 60, 20]).spec
-    assert "over 6 steps" in tree.describe([card])
-    grid = call("mnist", kind="trajectories", count=7).spec
-    assert evaluations(grid, [card]) == (7 * 6,)
-    assert "over 6 steps" in grid.describe([card])
-    (told,) = call("mnist", kind="process", columns=8).spec.unmet(
-        [replace(card, example=FileRef("one.png"))]
-    )
-    assert "has 7 levels to show" in told
-    few = replace(card, sampling=SamplingConfig((100, 50)))
-    (told,) = call("mnist", kind="hierarchy", leaves=8).spec.unmet([few])
-    assert "has only 2 levels to split at" in told
-
-
 Models = Mapping[str, ModelSource]
 
 
@@ -390,14 +334,6 @@ def test_what_a_recorded_tree_does_not_have(sources: Models, tmp_path: Path) -> 
             planned(sources, tmp_path, kind, "tree", **wanted)
 
 
-def test_trajectories_of_a_ddpm(sources: Models, tmp_path: Path) -> None:
-    """A DDPM is drawn as our models are, so that two methods can stand side by side."""
-    found = planned(sources, tmp_path, "trajectories", "noise", count=4)
-    assert found.description == "4 samples of the model noise forming out of noise over 10 steps"
-    assert (found.levels, found.cost) == (10, 40)
-    assert found.axis == LevelAxis("t", "", tuple(float(level) for level in range(11)))
-
-
 def test_link_out_of_the_site(sources: Models, tmp_path: Path) -> None:
     """No link out of the site, no more leaves than levels; a DDPM counts as a second model."""
     found = planned(sources, tmp_path, "process", "heat", image="one.png", columns=5)
@@ -416,31 +352,3 @@ def test_link_out_of_the_site(sources: Models, tmp_path: Path) -> None:
         assert [each.name for each in both.models] == ["heat", "noise"]
         assert alone.key != both.key
         assert ("DDPM" in both.description, "DDPM" in alone.description) == (True, False)
-
-
-def test_the_picture_decides_pixels(sources: Models, tmp_path: Path) -> None:
-    """Its content does, whatever its name: the author's or the example's, or else its digest."""
-
-    def request_digest(kind: str = "process", **kwargs: Any) -> str:
-        fresh = {
-            name: ModelSource(**{part: getattr(source, part) for part in _PARTS})
-            for name, source in sources.items()
-        }
-        more = {"columns": 5} if kind == "process" else {}
-        return planned(fresh, tmp_path, kind, "shows", **more, **kwargs).key
-
-    first, own = request_digest(), request_digest(image="two.png")
-    assert first != own
-    (tmp_path / "three.png").write_bytes(b"two.png")
-    assert request_digest(image="three.png") == own
-    (tmp_path / "two.png").write_bytes(b"another")
-    assert request_digest(image="two.png") != own
-    (tmp_path / "one.png").write_bytes(b"another")
-    assert request_digest() != first
-    (tmp_path / "one.png").unlink()
-    card = replace(ModelCard.from_toml(CARD), example=FileRef("one.png", "a" * 64))
-    source = replace(sources["shows"], card=card)
-    assert planned({"shows": source}, tmp_path, "process", "shows", columns=5).key
-
-
-_PARTS = ("name", "card", "weights", "prior", "card_path", "example")

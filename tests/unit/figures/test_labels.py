@@ -160,13 +160,6 @@ def test_from_label_to_label(sampler: Sampler) -> None:
     assert (steps > 0).all()
 
 
-def test_a_tree_has_one_label(sampler: Sampler) -> None:
-    """Its first leaf is the sample with the label."""
-    labelled = sampler.conditioned(Condition((1,), 0.5))
-    images = ended(labelled.tree(0, (3,), (2, 7)))
-    assert np.allclose(images[0], ended(labelled.begin(0, [2]))[0], atol=1e-5)
-
-
 def test_names_under_pictures() -> None:
     """Each cell of several labels has its name, and figures of one label are as without."""
     figure = call("trajectories", labels="all")

@@ -1,19 +1,17 @@
 """Paths begin and end at plain samples, and go the way between them that each model has."""
 
 import math
-from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
-from sitegen.generative.maths.noise import independent, straight
+from sitegen.generative.maths.noise import independent
 from sitegen.models.registry import model_source
 from sitegen.sampling.models import (
     Sampler,
     Trajectory,
     load_sampler,
-    noise_of,
 )
 from sitegen.sampling.trajectory import Paths
 from tests.support.builders import CPU
@@ -46,24 +44,6 @@ def final(trajectory: Trajectory) -> Tensor:
 def ends(images: Tensor) -> Tensor:
     """The first and last image of each path, a pair after the other."""
     return images.reshape(len(PATHS.pairs), PATHS.points, *SHAPE)[:, [0, -1]].flatten(0, 1)
-
-
-def test_ways() -> None:
-    """Noise at the ends is that of plain samples, bit for bit; a straight way has equal steps."""
-    noise = noise_of(replace(PATHS, points=200), SHAPE)
-    plain = independent(3, PATHS.ends, SHAPE)
-    for level in (1, 2, 30):
-        numbers = noise(level).reshape(2, 200, *SHAPE)
-        assert torch.equal(numbers[:, [0, -1]].flatten(0, 1), plain(level))
-        assert float(numbers.std()) == pytest.approx(1, abs=0.1)
-        half = (plain(level)[0] + plain(level)[1]) / math.sqrt(2)
-        assert float((noise_of(PATHS, SHAPE)(level)[2] - half).abs().max()) < 1e-6
-    first, last = torch.rand(SHAPE), 1e6 * torch.rand(SHAPE)
-    way = straight(first, last, 11)
-    assert torch.equal(way[0], first)
-    assert torch.equal(way[-1], last)
-    steps = way.diff(dim=0)
-    assert float((steps - steps.mean(0)).abs().max()) < 1
 
 
 def test_paths(sampler: Sampler, baseline: Sampler) -> None:

@@ -125,23 +125,6 @@ def test_view() -> None:
     )
 
 
-def test_view_of_several() -> None:
-    """Each with its own price and poster, told apart by what it draws."""
-    first, other = view(50.0, 3, models=2).choices
-    assert (first.name, first.alt, first.cost) == ("mnist", "Alt", other.cost)
-    assert (other.name, other.subject) == ("faces", "faces")
-    assert other.alt == "9 faces, drawn when this page was made"
-
-
-@pytest.mark.parametrize(
-    ("gflop", "words"),
-    [(1.0, "under a second"), (25, "about a second"), (60.0, "about 2 seconds")],
-)
-def test_seconds(gflop: float, words: str) -> None:
-    """A number that nobody takes for a measurement of their machine."""
-    assert f" takes {words} on " in view(gflop).choices[0].cost
-
-
 def test_odd_records() -> None:
     """A record that lacks the numbers still has a page."""
     for shown in (view(None), view(None, choices="?"), view(None, choices=[1])):

@@ -51,13 +51,6 @@ def texts(curves: Curves) -> list[str]:
     return ["".join(e.itertext()) for e in root.iter("{http://www.w3.org/2000/svg}text")]
 
 
-def test_distances_of_spectra() -> None:
-    """A band has its own; all of them together are weighted by the rings in them."""
-    fine = [power * (100 if at > 8 else 1) for at, power in enumerate(DATA)]
-    found = spectra_table(replace(CURVES, heat=[Spectrum(0, fine)], noise=[]), 7)["tables"][0]
-    assert found["rows"] == [["IHDM", round((3 / 11 * 4) ** 0.5, 2), 0, 2]]
-
-
 def test_chart_of_spectra() -> None:
     """Table, legend and dashes name what there is, no words on curves, flat images as well."""
     results = spectra_table(CURVES, 7)
@@ -99,27 +92,6 @@ def test_chart_of_spectra() -> None:
         root = ElementTree.fromstring(drawing.text())
         assert not [e for e in root.iter() if "nan" in (e.get("d") or "") + (e.get("y") or "")]
         assert math.isfinite(drawing.height)
-
-
-@pytest.mark.parametrize("columns", [2, 6, 12])
-def test_rows_line_up(columns: int) -> None:
-    """Each level has its pictures one above the other and its number over both, inside the band."""
-    frames = [np.full((8, 8, 3), 10 * n, np.uint8) for n in range(columns)]
-    levels = [round(n * 100 / (columns - 1)) for n in range(columns)]
-    drawing = process_drawing(frames, frames, levels)
-    root = ElementTree.fromstring(drawing.text())
-    places = [(float(e.get("x", 0)), float(e.get("y", 0))) for e in root.iter(f"{SVG}image")]
-    sizes = {e.get("width") for e in root.iter(f"{SVG}image")}
-    assert [x for x, _ in places[:columns]] == [x for x, _ in places[columns:]]
-    assert len(sizes) == 1
-    assert places[-1][0] + float(sizes.pop() or 0) <= 576 - 30
-    words = [e.text or "" for e in root.iter(f"{SVG}text")]
-    numbers = [int(w.removeprefix("level ")) for w in words if re.fullmatch(r"(level )?\d+", w)]
-    assert numbers == levels
-    assert any("Forward process" in word for word in words)
-    assert any("Inverse process" in word for word in words)
-    whole = {"".join(e.itertext()) for e in root.iter(f"{SVG}text")}
-    assert {"∂u", "∂t", "= Δu"} <= whole  # the heat equation
 
 
 def lines(drawing: Drawing) -> list[str]:
@@ -197,25 +169,6 @@ def test_file(tmp_path: Path) -> None:
         np.testing.assert_array_equal(np.asarray(image.convert("RGB")), frame)
         assert found.get("class") == "pixels"
         assert "class" not in picture(frame, 0, 0, 5, quality=90)
-
-
-def test_smooth_picture_is_light() -> None:
-    """A smooth picture is a JPEG of 38 dB or better, and a flat one a PNG, which is smaller."""
-    rows, columns = np.mgrid[0:64, 0:64]
-    planes = np.stack([rows * 4, columns * 4, np.sin(rows / 5) * 90 + 120], -1)
-    grain = np.random.default_rng(0).normal(0, 2, (64, 64, 1))
-    frame = (planes + grain).clip(0, 255).astype(np.uint8)
-    links = [
-        str(picture(each, 0, 0, 5, quality=92)).partition('href="')[2]
-        for each in (frame, np.full_like(frame, 7))
-    ]
-    assert links[1].startswith("data:image/png;base64,")
-    start, _, data = links[0].partition(",")
-    assert start == "data:image/jpeg;base64"
-    seen = np.asarray(Image.open(io.BytesIO(base64.b64decode(data.partition('"')[0]))))
-    error = np.mean((seen.astype(np.float32) - frame.astype(np.float32)) ** 2)
-    assert 10 * np.log10(255**2 / error) > 38
-    assert len(data) < len(picture(frame, 0, 0, 5)) / 2
 
 
 def test_numbers_and_axes() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import runpy
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -96,13 +95,6 @@ def test_same_pictures_as_without_an_engine(precision: Precision, tolerance: flo
             assert 0 < float(difference) < tolerance * float(wanted.abs().max())
 
 
-def test_each_image_keeps_its_level() -> None:
-    """Levels are divided as images are."""
-    levels = torch.arange(1, 14)
-    answer = Parts(lambda x, k: x + k.view(-1, 1, 1, 1), 2)(X, levels)
-    assert torch.equal(answer, X + levels.view(-1, 1, 1, 1))
-
-
 def test_workers_compute_alone_and_at_the_same_time() -> None:
     """Two parts are computed together, each with one thread of torch's and no gradients."""
     both = threading.Barrier(2, timeout=60)
@@ -159,12 +151,6 @@ def test_exhausted_memory(error: Exception, requested: str) -> None:
     assert ("requested" in str(raised.value)) == bool(requested)
 
 
-def test_other_errors_pass() -> None:
-    """A fault that is not one of memory stays what it is."""
-    with pytest.raises(RuntimeError, match="shapes"), memory_errors("computing"):
-        raise RuntimeError("shapes do not match")
-
-
 def test_a_part_that_is_too_much() -> None:
     """The library's own exception arrives, also from a worker."""
 
@@ -214,26 +200,3 @@ def test_a_size_is_captured_when_it_comes_again() -> None:
     assert (device.captured, device.replayed) == ([3], 2)
     engine(ROWS[:5], NUMBERS[:5])
     assert device.captured == [3]
-
-
-def test_only_some_sizes_are_kept() -> None:
-    """Beyond that others are computed directly, and right."""
-    device = FakeDevice()
-    engine = Captured(double, device.capture)
-    for _ in range(3):
-        for count in range(1, 7):
-            answer = engine(ROWS[:count], NUMBERS[:count])
-            assert torch.equal(answer, double(ROWS[:count], NUMBERS[:count]))
-    assert device.captured == [1, 2, 3, 4]
-
-
-def test_threads_share_a_captured_engine() -> None:
-    """Figures that are rendered at the same time do not write into each other's buffers."""
-    engine = Captured(double, FakeDevice().capture)
-
-    def evaluate(start: int) -> bool:
-        part = slice(start % 5, start % 5 + 3)
-        return torch.equal(engine(ROWS[part], NUMBERS[part]), double(ROWS[part], NUMBERS[part]))
-
-    with ThreadPoolExecutor(4) as pool:
-        assert all(pool.map(evaluate, range(200)))

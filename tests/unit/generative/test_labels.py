@@ -18,7 +18,6 @@ from torch import Tensor
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.labels import Condition, LabelsConfig
-from sitegen.generative.card.networks import Band, UNetConfig
 from sitegen.generative.card.tables import DiffusionConfig
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.data.labels import read_labels
@@ -68,19 +67,6 @@ def labelled(**changes: Any) -> CardModel:
 def states(count: int) -> Tensor:
     """Some states of 8 × 8 pixels."""
     return torch.rand(count, 1, 8, 8, generator=torch.Generator().manual_seed(1))
-
-
-def test_a_new_embedding_changes_nothing() -> None:
-    """A network begins as one without labels, whatever the label."""
-    plain, labelled = UNetConfig(32, (1,)), UNetConfig(32, (1,), num_classes=4)
-    nets = [new_network(Band(1, unet=unet), 1, 8) for unet in (plain, labelled)]
-    nets[1].load_state_dict(nets[0].state_dict(), strict=False)
-    levels = torch.tensor([3, 5])
-    with torch.no_grad():
-        for net in nets:
-            net.get_parameter("out.2.weight").add_(0.1)
-        labels = torch.tensor([0, 3])
-        assert torch.equal(nets[0](states(2), levels), nets[1](states(2), levels, labels))
 
 
 def test_every_sample_has_its_label() -> None:

@@ -5,11 +5,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
-from sitegen.config.schema import Site
 from sitegen.content.pages import read_pages
 from sitegen.core.errors import ConfigError
 from sitegen.html.heads import address, bibtex, head, paper, webmap
@@ -183,21 +180,6 @@ def test_entry(tmp_path: Path) -> None:
     )
     files = webmap(make_site(tmp_path, 'title = "T"'), ["index.html"])
     assert files == {"robots.txt": "User-agent: *\nAllow: /\n"}
-
-
-@given(st.text())
-def test_braces_are_balanced(text: str) -> None:
-    """No text can close the field that it stands in."""
-    cited = {"title": "T", "citation": {"key": "k", "year": 2020}}
-    site = Site.model_validate(cited).model_copy(update={"title": f"x{text}"})
-    line = str(bibtex(site)).split("\n")[1]
-    value = line.removeprefix("  title = {").removesuffix("},")
-    bare = re.sub(r"\\[{}\\]", "", value)
-    depth = 0
-    for mark in re.findall("[{}]", bare):
-        depth += 1 if mark == "{" else -1
-        assert depth >= 0
-    assert depth == 0
 
 
 def test_marks_of_authors(tmp_path: Path) -> None:

@@ -14,10 +14,8 @@ import pytest
 from sitegen.config.schema import Author, Citation, Link, Site, load_site
 from sitegen.content.pages import read_pages
 from sitegen.core.errors import ConfigError, TargetError
-from sitegen.core.urls import NOT_FOUND
 from sitegen.html import views
 from sitegen.html.render import render_site
-from sitegen.html.theme import site_theme
 from sitegen.media.manifest import Manifest, MediaAxis
 from tests.support.fabricated import FULL, MP4, manifest_for, write_site
 from tests.support.paths import ROOT
@@ -56,75 +54,6 @@ def structure(html: str) -> list[tuple[str, tuple[str, ...]]]:
     return [(str(e.tag), tuple(sorted(map(str, e.attrib)))) for e in parse(html).iter()]
 
 
-def test_golden_head(tmp_path: Path) -> None:
-    """The policy comes first, then what search engines read; nothing is fetched from elsewhere."""
-    head = re.findall(r"<(?:meta|link|title|script).*", rendered(tmp_path))
-    theme = site_theme(load_site(tmp_path / "site.toml"))
-    files = {name: asset.uri for name, asset in theme.assets.items()}
-    assert head[0] == '<meta charset="utf-8">'
-    assert head[1].startswith('<meta http-equiv="Content-Security-Policy" content="default-src ')
-    assert head[2:] == [
-        "<title>A title</title>",
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        '<meta name="color-scheme" content="light dark">',
-        '<meta name="generator" content="sitegen">',
-        '<meta name="description" content="What it is.">',
-        '<meta property="og:description" content="What it is.">',
-        '<meta property="og:title" content="A title">',
-        '<meta property="og:type" content="website">',
-        '<meta property="og:site_name" content="A title">',
-        '<link rel="canonical" href="https://example.org/paper/">',
-        '<meta property="og:url" content="https://example.org/paper/">',
-        '<meta property="og:image" content="https://example.org/paper/media/'
-        'index-mnist-trajectories.webp">',
-        '<meta property="og:image:width" content="504">',
-        '<meta property="og:image:height" content="504">',
-        '<meta property="og:image:alt" content="A title: samples of the model">',
-        '<meta name="twitter:card" content="summary_large_image">',
-        '<meta name="citation_title" content="A title">',
-        '<meta name="citation_author" content="Ana">',
-        '<meta name="citation_author_institution" content="A university">',
-        '<meta name="citation_author" content="Bo">',
-        '<meta name="citation_author_institution" content="A school">',
-        '<meta name="citation_publication_date" content="2023">',
-        '<meta name="citation_conference_title" content="A book">',
-        '<meta name="citation_journal_title" content="A journal">',
-        '<meta name="citation_public_url" content="https://example.org/paper/">',
-        '<meta name="citation_pdf_url" content="https://example.org/paper/slides.pdf">',
-        f'<link rel="icon" type="image/svg+xml" href="{files["icon.svg"]}">',
-        f'<script src="{files["scheme.js"]}" data-font-1="{files["text-400.woff2"]}" '
-        f'data-font-2="{files["text-600.woff2"]}"></script>',
-        f'<link rel="stylesheet" href="{files["style.css"]}">',
-        f'<script src="{files["script.js"]}" defer></script>',
-    ]
-
-
-def test_structure(tmp_path: Path) -> None:
-    """Language, headings, landmarks, ids given once; authors, venue and buttons on the banner."""
-    tree = parse(rendered(tmp_path))
-    assert tree.get("lang") == "en"
-    levels = [int(e.tag[1]) for e in tree.iter() if re.fullmatch(r"h[1-6]", str(e.tag))]
-    assert levels.count(1) == 1
-    assert all(below <= above + 1 for above, below in zip([0, *levels], levels, strict=False))
-    for landmark in ("header", "main", "footer"):
-        assert len(list(tree.iter(landmark))) == 1
-    first = next(tree.iter("a"))
-    assert first.get("href") == "#content"
-    ids = [e.get("id") for e in tree.iter() if e.get("id")]
-    assert len(ids) == len(set(ids))
-    assert set(re.findall('href="#([^"]+)"', rendered(tmp_path))) <= set(ids)
-    banner = next(parse(rendered(tmp_path)).iter("header"))
-    text = " ".join("".join(banner.itertext()).split())
-    motion, _, paper = text.partition("Coloursas the systemlightdark ")
-    assert paper == "A title Ana1 Bo2 1A university 2A school A conference Code Slides"
-    assert motion == "Stop all motion "
-    assert [a.get("href") for a in banner.iter("a")] == [
-        "https://example.org/~ana/",
-        "https://example.org/code",
-        "slides.pdf",
-    ]
-
-
 def test_teaser(tmp_path: Path) -> None:
     """The teaser is in a landmark of its own, and its poster is fetched first."""
     first, second = (f'trajectories("mnist", count={n}, id="n{n}")' for n in (4, 9))
@@ -136,18 +65,6 @@ def test_teaser(tmp_path: Path) -> None:
     posters = [next(e.iter("img")) for e in (*regions, *body.iter("main"))]
     assert [e.get("fetchpriority") for e in posters] == ["high", None]
     assert [e.get("loading") for e in posters] == [None, "lazy"]
-
-
-def test_standalone_number(tmp_path: Path) -> None:
-    """A figure alone has the number of its page, in its caption and in the names of controls."""
-    index = '{{ trajectories("mnist", id="a") }}\n\n{{ trajectories("mnist", count=9, id="b") }}\n'
-    read = load_site(write_site(tmp_path, FULL, index))
-    pages = read_pages(read)
-    texts = render_site(read, pages, manifest_for(pages))
-    for number, id in ((1, "a"), (2, "b")):
-        alone = texts[f"media/embed/{id}/index.html"]
-        assert f'<b class="number">Figure {number}.</b>' in alone
-        assert f'aria-label="Play, figure {number}"' in alone
 
 
 def test_figure(tmp_path: Path) -> None:
@@ -351,25 +268,6 @@ def test_nothing_is_forgotten() -> None:
     assert fields - set(fixed.split()) == {path.rpartition(".")[2] for path in WORDS.split()}
 
 
-LONG = "\n\n".join(f"## Part {number}\n\n### Inside" for number in range(1, 5))
-
-
-def test_menu_of_many_pages(tmp_path: Path) -> None:
-    """The pages unfold on small screens, under their short names."""
-    config = write_site(tmp_path, 'title = "T"\n')
-    for number in range(1, 9):
-        page = config.parent / f"pages/p{number}.md"
-        page.write_text("# A title that is long\n", encoding="utf-8")
-        config.write_text('title = "T"\nmenu_names = { p1 = "Short" }\n')
-        pages = read_pages(load_site(config))
-        texts = render_site(load_site(config), pages, manifest_for(pages))
-        menu = next(parse(texts["p1/index.html"]).iter("nav"))
-        (fold,) = menu.iter("button")
-        assert "".join(fold.itertext()).strip() == "Pages: Short"
-        assert next(menu.iter("div")).get("id") == fold.get("popovertarget")
-        assert sum(link.text == "Short" for link in menu.iter("a")) == 1
-
-
 def test_sections_in_the_menu(tmp_path: Path) -> None:
     """Of several pages the open one has its sections in the menu, from two on."""
     config = write_site(tmp_path, 'title = "T"\n', "## One\n\n## Two\n")
@@ -382,33 +280,6 @@ def test_sections_in_the_menu(tmp_path: Path) -> None:
         ["#h-one", "#h-two"],
         [],
     ]
-
-
-def test_contents(tmp_path: Path) -> None:
-    """Four sections have contents, a title alone nothing empty; wrong addresses have a page."""
-    tree = parse(rendered(tmp_path, FULL, LONG))
-    (nav,) = tree.iter("nav")
-    links = [f"#h-part-{number}" for number in range(1, 5)]
-    assert [a.get("href") for a in nav.iter("a")] == [*links, "#citation"]
-    assert "contents" not in rendered(tmp_path, FULL, LONG.rpartition("## Part")[0])
-    html = rendered(tmp_path, 'title = "T"', "")
-    tree = parse(html)
-    for name in ("img", "ul", "ol", "nav", "pre", "button", "dialog"):
-        assert not [*tree.iter(name)]
-    assert "media.json" not in html
-    assert not [e.tag for e in tree.iter("p") if not "".join(e.itertext()).strip()]
-    site = load_site(write_site(tmp_path, 'title = "T"'))
-    pages = read_pages(site)
-    html = render_site(site, pages, Manifest(()))[NOT_FOUND]
-    assert not re.search("(href|src)=", html)
-    assert "noindex" in html
-    assert "The first page is at the beginning of the address" in html
-    for config, home in [('title = "T"\ndomain = "paper.example.org"', "/"), (FULL, "/paper/")]:
-        read = load_site(write_site(tmp_path, config))
-        html = render_site(read, read_pages(read), Manifest(()))[NOT_FOUND]
-        links = re.findall(r'(?:href|src)="([^"]+)"', html)
-        assert len(links) == 4
-        assert all(re.match(rf"{home}(assets/|$)", link) for link in links)
 
 
 HOSTILE = [

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from sitegen.media.frames import enlarge, reduce, scale_factor, sheet, to_uint8, upscale
+from sitegen.media.frames import enlarge, reduce, scale_factor, sheet, to_uint8
 from sitegen.media.manifest import Cells, TreeNode
 
 RED = (255, 0, 7)
@@ -118,25 +118,3 @@ def test_known_factors() -> None:
     ]:
         with pytest.raises(ValueError, match=words):
             to_uint8(images)
-
-
-@given(st.integers(1, 2000), st.integers(1, 3000))
-def test_factor_reaches_its_range(width: int, height: int) -> None:
-    """A power of two from 2 on; 112 pixels or more of width, unless the clip would be too tall."""
-    factor = scale_factor(width, height)
-    assert factor in (2, 4, 8, 16, 32, 64, 128, 256, 512)
-    assert factor == 2 or factor * height <= 1280
-    assert factor * width >= 112 or 2 * factor * height > 1280
-    assert factor == 2 or factor * width < 224
-
-
-@given(pictures, st.integers(1, 5))
-def test_upscale_makes_squares(images: Any, factor: int) -> None:
-    """Every pixel becomes a square of its colour."""
-    frame = images[0]
-    large = upscale(frame, factor)
-    assert large.shape == (frame.shape[0] * factor, frame.shape[1] * factor, 3)
-    for row in range(factor):
-        for column in range(factor):
-            assert (large[row::factor, column::factor] == frame).all()
-    assert not np.shares_memory(large, frame)

@@ -2,9 +2,8 @@
 
 import re
 
-from sitegen.core.installed import resource
 from sitegen.figures.svg import Drawing, element, label
-from sitegen.media.typeface import BOLD, REGULAR, font
+from sitegen.media.typeface import BOLD, REGULAR
 
 
 def test_drawing_carries_the_weights_of_its_text() -> None:
@@ -15,9 +14,3 @@ def test_drawing_carries_the_weights_of_its_text() -> None:
         text = Drawing(9, 9, "Title", body).text()
         found = re.findall(r"font-weight: (\d+); src: url\(data:font/woff2;base64,", text)
         assert [int(weight) for weight in found] == weights
-
-
-def test_weights_differ() -> None:
-    """Pillow reads both weights, and the bold one is wider."""
-    assert font(40).getlength("Heat") < font(40, BOLD).getlength("Heat")
-    assert (resource("static") / "text-400.woff2").read_bytes()[:4] == b"wOF2"

@@ -12,17 +12,13 @@ from safetensors.torch import load_file, save_file
 
 from sitegen.core.errors import RefusedError
 from sitegen.generative.card.card import FileRef, read_card
-from sitegen.generative.card.networks import Band, CosineConfig, UNetConfig
-from sitegen.generative.card.sampling import SamplingConfig
+from sitegen.generative.card.networks import Band, UNetConfig
 from sitegen.generative.checkpoints.weights import RESIDUAL, STATISTICS
 from sitegen.generative.data.prior import PRIOR_NAME
 from sitegen.generative.maths.heat import Statistics
-from sitegen.generative.process.flow import FlowConfig
 from sitegen.models.browser import BrowserModel, export_for_browser, lacking, network_flop
-from tests.support.lessons import cascade_card
-from tests.support.making import as_kind
 from tests.support.paths import ROOT
-from tests.support.tinymodel import WEIGHTS_NAME, card_of, write_ddpm, write_model
+from tests.support.tinymodel import WEIGHTS_NAME, card_of, write_model
 
 MNIST = ROOT / "models/mnist"
 
@@ -120,23 +116,6 @@ def test_old_order_of_attention_becomes_the_new(tmp_path: Path) -> None:
 def test_networks_that_the_page_lacks(options: dict[str, Any], told: str, tmp_path: Path) -> None:
     """What would be drawn wrongly is known from the card."""
     assert lacking(card_of(write_model(tmp_path, **options))) == [told]
-
-
-def test_mlp_that_the_page_lacks() -> None:
-    """Rows of a network over cosines are computed four numbers at a time."""
-    card = cascade_card()
-    odd = replace(card.bands[-1], cosines=CosineConfig(30, 1, 4))
-    found = lacking(replace(card, bands=(*card.bands[:-1], odd)))
-    assert found == ["an MLP with a width that is not a multiple of 4"]
-
-
-def test_solvers_of_a_ddpm_that_the_page_lacks(tmp_path: Path) -> None:
-    """The sampler takes a DDPM's network along Euler steps at its own levels, nothing else."""
-    card = card_of(write_ddpm(tmp_path))
-    heun = as_kind(card, "flow", diffusion=card.diffusion, flow=FlowConfig("heun"))
-    few = replace(card, sampling=SamplingConfig(levels=(4, 2)))
-    for other, told in ((heun, "a solver other than Euler's"), (few, "a DDPM that skips levels")):
-        assert lacking(other)[0].startswith(told)
 
 
 def test_weights_that_do_not_fit(tmp_path: Path) -> None:

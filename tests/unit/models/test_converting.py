@@ -107,18 +107,6 @@ def test_all_reasons_at_once() -> None:
     assert re.search("use_scale_shift_norm, .*; the model odd has no prior", str(done.exception))
 
 
-def test_convert_beside_another_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The copy is made in the site of --config, with its path from there."""
-    added()
-    site = Path.cwd()
-    (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path / "elsewhere")
-    done = CliRunner().invoke(cli, ["convert", "digits", "--config", str(site / CONFIG)])
-    assert done.exit_code == 0, done.output
-    assert '[models.digits-page]\n    path = "models/digits-page"' in done.output
-    assert (site / "models/digits-page/model.toml").exists()
-
-
 def test_too_heavy_by_how_much() -> None:
     """What a page cannot run is refused before anything is written, with how far it is off."""
     large = small_card(image_size=32, levels=200, channels=3)

@@ -95,13 +95,6 @@ def test_random_steps(folder: Path, old: str, new: str, random: bool) -> None:
     assert facts.random == random
 
 
-def test_a_start_that_is_not_normal(folder: Path) -> None:
-    """It is called an initial state, and no great circle leads between two of them."""
-    facts = describe(written(folder, "return normal\n", "return normal**3\n"), "flow").sampler
-    assert facts is not None
-    assert (facts.gaussian, facts.start) == (False, "an initial state")
-
-
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

@@ -1,7 +1,6 @@
 """A prior from training images serves as the model's own; one travels with each preset."""
 
 import io
-import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +12,7 @@ from PIL import Image
 from sitegen.core.errors import RefusedError
 from sitegen.generative.card.card import preset, presets
 from sitegen.generative.data.images import read_images
-from sitegen.generative.data.prior import PRIOR_IMAGES, draw_places, make_prior, read_prior
-from sitegen.generative.training import recipe
+from sitegen.generative.data.prior import draw_places, make_prior, read_prior
 from sitegen.models import priors
 from sitegen.models.priors import add_prior, prior_and_example
 from sitegen.models.registry import (
@@ -108,17 +106,6 @@ def test_add_prior(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (folder / f"{number}.png").write_bytes(b"not opened")
     monkeypatch.setattr(priors, "PRIOR_IMAGES", 3)
     assert torch.equal(prior_and_example(known, folder)[0].coefficients, wanted.coefficients)
-
-
-def test_number_of_states(tmp_path: Path) -> None:
-    """A prior keeps 4,000 states, or one of each image if there are fewer, as one of a training."""
-    assert vars(priors)["PRIOR_IMAGES"] is vars(recipe)["PRIOR_IMAGES"] is PRIOR_IMAGES
-    card, path = card_of(write_model(tmp_path / "tiny")), tmp_path / "train-images-idx3-ubyte"
-    side = card.image_size
-    for count, states in ((1500, 1500), (4100, 4000)):
-        header = bytes((0, 0, 8, 3)) + struct.pack(">3I", count, side, side)
-        path.write_bytes(header + np.random.default_rng(0).bytes(count * side * side))
-        assert len(prior_and_example(card, path)[0]) == states
 
 
 NATURAL = sorted(set(presets()) - {"mnist", "mnist-small"})

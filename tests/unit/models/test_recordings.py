@@ -117,13 +117,6 @@ def test_what_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
             write_recording(tmp_path / name, tmp_path / "recording.npz")
 
 
-def test_seed_in_an_array(tmp_path: Path) -> None:
-    """A list of one seed is that seed."""
-    states, levels = np.random.default_rng(0).random((2, 1, 1, 4, 4)), np.arange(2)
-    np.savez(tmp_path / "a.npz", states=states, levels=levels, seed=[5])
-    assert written(tmp_path / "a.npz", tmp_path)[0].run.seed == 5
-
-
 def test_recordings_are_told_from_others(tmp_path: Path) -> None:
     """A file with run.json is a recording; a folder and other arrays are not."""
     with record(tmp_path / "a.npz") as rec:

@@ -178,17 +178,6 @@ def cifar(dropped: Path) -> ModelSource:
     return site_models(load_site(dropped.parent.parent / "site.toml"))["cifar"]
 
 
-def test_preset_without_its_checkpoint(dropped: Path) -> None:
-    """Not there, it is told where to put it or how to leave it out."""
-    source = cifar(dropped)
-    assert source.missing_file == dropped
-    for use in (source.require_usable, lambda: source.weights_sha256):
-        with pytest.raises(RefusedError, match="there is no such checkpoint") as caught:
-            use()
-        assert "\nput it there, or make the page leave out" in str(caught.value)
-        assert '{% if available("cifar") %}' in str(caught.value)
-
-
 def test_preset_with_its_checkpoint(dropped: Path) -> None:
     """Card and prior are the preset's."""
     file = dropped

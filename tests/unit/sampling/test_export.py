@@ -1,12 +1,9 @@
 """`sample`: arrays and pictures as contracted, the same however many are asked for."""
 
-import errno
 import os
-import tracemalloc
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +19,6 @@ from sitegen.generative.process.protocol import reverse_process
 from sitegen.media.frames import to_uint8
 from sitegen.media.sheets import contact_cells, contact_size
 from sitegen.models.registry import model_source
-from sitegen.sampling import export as sampling
 from sitegen.sampling import trajectory
 from sitegen.sampling.export import (
     Request,
@@ -205,21 +201,6 @@ def test_fewer_levels(tmp_path: Path) -> None:
     assert names == [f"level-{level:04d}.png" for level in (0, 1, 3, 5, 6, 8)]
 
 
-@pytest.mark.parametrize("at_once", [1, 5])
-def test_chunks_do_not_show(
-    sampler: Sampler, tmp_path: Path, at_once: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """However many are drawn, and at a time, a sample is the same within float error."""
-    whole = draw(sampler, tmp_path, count=12, trajectory=True)
-    few = draw(sampler, tmp_path, count=3)["final"]
-    assert np.abs(few - whole["final"][:3]).max() < 1e-5 * np.abs(few).max()
-    assert np.abs(draw(sampler, tmp_path, count=3, seed=2)["final"] - few).max() > 0.01
-    monkeypatch.setattr(sampling, "AT_ONCE", at_once)
-    pieces = draw(sampler, tmp_path, count=12, trajectory=True)
-    for name, array in whole.items():
-        assert np.abs(pieces[name] - array).max() <= 1e-5 * np.abs(array).max(), name
-
-
 @pytest.mark.parametrize(
     ("name", "words"),
     [("there.txt", "is a file"), ("there.npz", "is a folder"), ("x.png", r"must not end in \.png"),
@@ -281,54 +262,3 @@ def test_diverging_model(tmp_path: Path) -> None:
         interrupted()
     assert path.read_bytes() == b"old"
     assert [each.name for each in tmp_path.iterdir()] == ["x.npz"]
-
-
-def test_npz_in_any_order(tmp_path: Path) -> None:
-    """What was filled is there, the rest is 0, uncompressed, equal bytes, in little memory."""
-    wanted = np.random.default_rng(0).random((3, 5, 2, 4), np.float32)
-    path = tmp_path / "new folder" / "x.npz"
-    with writing_npz(path, {"a": wanted.shape, "b": (2,)}, {"levels": np.arange(3)}) as arrays:
-        for row in (2, 0):
-            for start, stop in ((3, 5), (0, 3)):
-                arrays["a"][row, start:stop] = wanted[row, start:stop]
-        assert not path.exists()
-    with np.load(path, allow_pickle=False) as found:
-        np.testing.assert_array_equal(found["a"], wanted * [[[[1]]], [[[0]]], [[[1]]]])
-        assert (found["a"].dtype, found["b"].tolist()) == (np.float32, [0, 0])
-        assert found["levels"].tolist() == [0, 1, 2]
-    with zipfile.ZipFile(path) as archive:
-        assert archive.testzip() is None
-        assert all(entry.compress_type == zipfile.ZIP_STORED for entry in archive.infolist())
-    with writing_npz(tmp_path / "y.npz", {"b": (2,), "a": wanted.shape}, {}) as arrays:
-        arrays["a"][:] = wanted
-    with writing_npz(tmp_path / "z.npz", {"a": wanted.shape, "b": (2,)}, {}) as arrays:
-        arrays["a"][:] = wanted
-    assert (tmp_path / "y.npz").read_bytes() == (tmp_path / "z.npz").read_bytes()
-    piece = np.ones((16, 1024), np.float32)
-    tracemalloc.start()
-    with writing_npz(tmp_path / "x.npz", {"a": (16 * 1024, 1024)}, {}) as arrays:
-        for start in range(0, 16 * 1024, 16):
-            arrays["a"][start : start + 16] = piece
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak < 40e6
-    assert (tmp_path / "x.npz").stat().st_size > 64 * 2**20
-
-
-def test_room_is_taken_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """0 is written before anything is computed, so that a full disk is found then."""
-    writing = writing_npz(tmp_path / "x.npz", {"a": (600_000,)}, {})
-    with writing as arrays:
-        (path,) = tmp_path.glob(".sitegen-*/a")
-        assert path.stat().st_blocks * 512 >= 2_400_000
-        arrays["a"][0] = 1
-    with np.load(tmp_path / "x.npz") as found:
-        assert (found["a"][:2].tolist(), len(found["a"])) == ([1.0, 0.0], 600_000)
-
-    def full(path: Path, shape: tuple[int, ...]) -> NoReturn:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(sampling, "_mapped", full)
-    with pytest.raises(PlatformError, match=r"y\.npz: No space left"):
-        writing_npz(tmp_path / "y.npz", {"a": (6,)}, {}).__enter__()
-    assert [path.name for path in tmp_path.iterdir()] == ["x.npz"]

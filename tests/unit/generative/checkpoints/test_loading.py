@@ -8,25 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from sitegen.core.errors import ConfigError, PlatformError, RefusedError
 from sitegen.core.files import sha256
-from sitegen.generative.card.card import CARD_NAME, FileRef, ModelCard, preset, read_card
+from sitegen.generative.card.card import CARD_NAME, FileRef, ModelCard, preset
 from sitegen.generative.card.tables import DiffusionConfig
 from sitegen.generative.checkpoints.archive import open_checkpoint
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.generative.checkpoints.loading import network_shapes, read_weights
 from sitegen.generative.checkpoints.weights import save_weights
-from sitegen.generative.maths.heat import Statistics
 from sitegen.generative.process.ddpm import Ddpm
-from sitegen.generative.process.model import Model
 from sitegen.ihdm import load_model
 from tests.support.making import (
-    ARCHITECTURES,
-    as_kind,
-    closeness,
-    convert,
     load_heat,
     published,
     random_unet,
@@ -34,12 +27,6 @@ from tests.support.making import (
     save,
     small_card,
 )
-
-
-def _output(model: Model, card: ModelCard) -> Tensor:
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        return model(torch.rand(2, *card.shape, generator=generator), 3)  # type: ignore[no-any-return]
 
 
 def test_averages_are_read(tiny: Path, tiny_card: ModelCard) -> None:
@@ -54,20 +41,6 @@ def test_averages_are_read(tiny: Path, tiny_card: ModelCard) -> None:
     assert not torch.equal(weights["time_embed.0.weight"], stored.weights["time_embed.0.weight"])
 
 
-@pytest.mark.parametrize("options", ARCHITECTURES, ids=str)
-def test_other_architectures(
-    options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A checkpoint as published, of any architecture, gives the network that was averaged."""
-    card = small_card(**options)
-    path = save(published(card), tmp_path / "checkpoint_9.pth", monkeypatch)
-    model = load_heat(path, card)
-    assert not model.training
-    assert not any(parameter.requires_grad for parameter in model.parameters())
-    wanted = Model(card, [random_unet(card)])
-    assert torch.equal(_output(model, card), _output(wanted, card))
-
-
 def test_numpy_1(tiny: Path, tiny_card: ModelCard, tmp_path: Path) -> None:
     """NumPy 1 spelled its scalars otherwise: both are read."""
 
@@ -78,20 +51,6 @@ def test_numpy_1(tiny: Path, tiny_card: ModelCard, tmp_path: Path) -> None:
     path = rezip(tiny, tmp_path / "old.pth", older)
     found, wanted = read_weights(path, tiny_card), read_weights(tiny, tiny_card)
     assert all(torch.equal(found[name], tensor) for name, tensor in wanted.items())
-
-
-@pytest.mark.parametrize("kind", [np.float64, np.float32, np.float16, np.int64, np.uint8, np.bool_])
-def test_numpy_numbers(kind: Any, tmp_path: Path) -> None:
-    """NumPy's numbers of any kind become plain ones, as the number of steps here."""
-    card = small_card()
-    value = published(card)
-    value["optimizer"]["param_groups"][0]["lr"] = kind(1)
-    value["ema"]["decay"] = kind(1)
-    value["step"] = np.int64(12)
-    path = save(value, tmp_path / "c.pth")
-    found = inspect_checkpoint(path)
-    assert (found.step, found.ema_decay) == (12, 1.0)
-    assert load_model(path, card)
 
 
 def test_saved_in_other_ways(tmp_path: Path) -> None:
@@ -111,40 +70,6 @@ def test_saved_in_other_ways(tmp_path: Path) -> None:
         assert found[name].is_contiguous()
     info = inspect_checkpoint(path)
     assert (info.ema_tensors, info.heads) == (len(found), {"num_heads": 4})
-
-
-def test_convert_and_load_folder(tiny: Path, tiny_card: ModelCard, tmp_path: Path) -> None:
-    """A folder's card pins its weights, float32 is exact, and statistics travel with them."""
-    card = convert(tiny, tiny_card, tmp_path / "model", torch.float32)
-    folder = tmp_path / "model"
-    assert read_card(folder) == card
-    assert card.weights == FileRef("weights.safetensors", sha256(folder / "weights.safetensors"))
-    wanted = _output(load_heat(tiny, tiny_card), tiny_card)
-    ways = [
-        load_heat(folder),
-        load_heat(str(folder)),
-        load_heat(folder / "weights.safetensors"),
-        load_heat(folder / "weights.safetensors", card),
-        load_heat(folder / "weights.safetensors", folder / CARD_NAME),
-        load_heat(folder / "weights.safetensors", str(folder / CARD_NAME)),
-        load_heat(folder, tiny_card),
-    ]
-    assert all(torch.equal(_output(model, card), wanted) for model in ways)
-    card = small_card(parameterization="preconditioned")
-    statistics = Statistics(torch.rand(card.shape), torch.rand(card.shape) * 1e-7)
-    unet = random_unet(card)
-    weights = {**unet.state_dict(), **statistics.tensors()}
-    path = tmp_path / "weights.safetensors"
-    card = replace(card, weights=FileRef(path.name, save_weights(path, weights, torch.float32)))
-    found = load_heat(path, card)
-    assert found.statistics is not None
-    assert torch.equal(found.statistics.variance, statistics.variance)
-    assert torch.equal(_output(found, card), _output(Model(card, [unet], statistics), card))
-    assert inspect_checkpoint(path).preconditioned
-    save_weights(path, weights, torch.float16)
-    again = load_heat(path, replace(card, weights=None))
-    assert again.statistics is not None
-    assert torch.equal(again.statistics.variance, statistics.variance)
 
 
 def test_same_bytes(tmp_path: Path) -> None:
@@ -238,17 +163,3 @@ def test_meaning_of_weights_is_in_their_file(tmp_path: Path) -> None:
         assert told in str(caught.value)
         assert str(caught.value).startswith(f"{card_file}:")
         assert str(caught.value).endswith(f", as {file} says")
-
-
-def test_kind_of_the_card_decides(tiny: Path, tiny_card: ModelCard) -> None:
-    """The same weights blur or are a DDPM, as the card says, and may compute in bfloat16."""
-    cosine = DiffusionConfig("cosine")
-    model = load_model(tiny, as_kind(tiny_card, "ddpm", diffusion=cosine))
-    assert isinstance(model.card, Ddpm)
-    assert not model.training
-    x = torch.rand(2, *tiny_card.shape, generator=torch.Generator().manual_seed(1))
-    answer = load_heat(tiny, tiny_card)(x, 3) - x
-    assert closeness(model(x, 4), answer) < 1e-5
-    found = _output(load_heat(tiny, tiny_card, precision="bfloat16"), tiny_card)
-    assert found.dtype == torch.float32
-    assert 0 < closeness(found, _output(load_heat(tiny, tiny_card), tiny_card)) < 0.05

@@ -69,14 +69,3 @@ def test_flows() -> None:
         resampled(listed, 3)
     with pytest.raises(ConfigError, match="has no sampler ddim; choose euler, midpoint, heun"):
         resampled(card, 3, "ddim")
-
-
-def test_solvers_of_other_networks() -> None:
-    """A solver has the card's own schedule, and leaves a learned variance out."""
-    diffusion = DiffusionConfig("sigmoid", prediction_type="sample", variance="learned")
-    card = small_card(kind="ddpm", levels=100, learn_sigma=True, diffusion=diffusion)
-    solved = resampled(card, 100, "euler")
-    assert isinstance(solved, Solved)
-    assert (solved.solver.prediction_type, solved.unet.learn_sigma) == ("sample", None)
-    alphas_bar = np.array(card.alphas_bar[:0:-1])
-    np.testing.assert_allclose(solved.solver.sigmas, ((1 - alphas_bar) / alphas_bar) ** 0.5)

@@ -1,6 +1,5 @@
 """Arrays from someone else are read in bounded memory, or refused with the path and a reason."""
 
-import json
 import pickle
 import struct
 import tracemalloc
@@ -10,8 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from sitegen.core.errors import RefusedError
 from sitegen.generative.data import arrays
@@ -50,15 +47,6 @@ def test_arrays_as_numpy_reads_them(tmp_path: Path, dtype: str, order: Any) -> N
             if key:
                 assert file.read(key).dtype.isnative
                 assert file.read(key).flags.c_contiguous
-
-
-def test_other_members(tmp_path: Path) -> None:
-    """Members that are not arrays are read as bytes."""
-    members = {"run.json": b'{"seed": 3}', "b/0.npy": npy_bytes(np.arange(6))}
-    with open_arrays(zipped(tmp_path / "a.npz", members)) as file:
-        assert file.others == ("run.json",)
-        assert json.loads(file.member("run.json")) == {"seed": 3}
-        assert np.array_equal(file.read("b/0"), np.arange(6))
 
 
 HEADERS = {
@@ -148,24 +136,3 @@ def test_damaged_zips_of_arrays(tmp_path: Path) -> None:
     assert not trap.exists()
     with pytest.raises(RefusedError, match="no such file of arrays"), open_arrays(tmp_path / "b"):
         pass
-
-
-GOOD = npy_bytes(np.arange(12, dtype=np.float32).reshape(3, 4))
-
-
-@given(
-    changes=st.lists(st.tuples(st.integers(0, len(GOOD) - 1), st.binary(max_size=6)), max_size=4),
-    end=st.integers(0, len(GOOD)),
-)
-def test_any_array(tmp_path_factory: pytest.TempPathFactory, changes: Any, end: int) -> None:
-    """Any bytes in an `.npy` are read as the shape that they claim, or refused."""
-    data = bytearray(GOOD)
-    for at, piece in changes:
-        data[at : at + len(piece)] = piece
-    path = tmp_path_factory.getbasetemp() / "any.npy"
-    path.write_bytes(data if end % 3 else data[:end])
-    try:
-        with open_arrays(path) as file:
-            assert file.read("").shape == file.arrays[""].shape
-    except RefusedError as error:
-        assert str(path) in str(error)  # noqa: PT017

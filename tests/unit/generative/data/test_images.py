@@ -54,17 +54,6 @@ def test_mnist_format(tmp_path: Path, name: str, folder: str, zipped: bool) -> N
         assert found.flags.writeable  # so it can be handed to torch
 
 
-def test_four_axes(tmp_path: Path) -> None:
-    """A fourth axis has the channels: three in colour, one in grey."""
-    for channels, name in ((3, "train-images-idx4-ubyte"), (1, "train-images.idx4-ubyte.gz")):
-        images, path = random(5, 8, 8, channels), tmp_path / str(channels) / name
-        path.parent.mkdir()
-        path.write_bytes(gzip.compress(idx(images)) if name.endswith("gz") else idx(images))
-        assert np.array_equal(read_images(path.parent), images.transpose(0, 3, 1, 2))
-        assert image_side(path.parent) == 8
-    assert read_images(path.parent, 4, 3).shape == (5, 3, 4, 4)
-
-
 @pytest.mark.parametrize(
     ("data", "words"),
     [
@@ -164,62 +153,6 @@ def test_nothing_there(tmp_path: Path, read: Callable[[Path], object]) -> None:
     (tmp_path / "a.png").write_bytes(b"\x89PNG")
     with pytest.raises(RefusedError, match=r"a\.png: cannot be read as an image"):
         read(tmp_path)
-
-
-def test_side_of_pictures(tmp_path: Path) -> None:
-    """The side where all are squares of one, else none; only those that are chosen are opened."""
-    save(random(8, 8), tmp_path / "a.png")
-    save(random(8, 8, 3), tmp_path / "below/b.png")
-    assert image_side(tmp_path) == 8
-    save(random(9, 9), tmp_path / "c.png")
-    save(random(8, 9), tmp_path / "oblong/a.png")
-    assert image_side(tmp_path) is image_side(tmp_path / "oblong") is None
-    (tmp_path / "below" / IDX).write_bytes(idx(random(5, 16, 16)))
-    assert image_side(tmp_path / "below") == image_side(tmp_path / "below" / IDX) == 16
-    tmp_path = tmp_path / "more"
-    pictures = [random(8, 8) + number for number in range(3)]
-    for number, picture in enumerate(pictures):
-        save(picture.astype(np.uint8), tmp_path / f"{number}.png")
-    (tmp_path / "3.png").write_bytes(b"broken")
-    seen: list[int] = []
-
-    def choose(many: int) -> list[int]:
-        seen.append(many)
-        return [0, 2]
-
-    found = read_images(tmp_path, choose=choose)
-    assert seen == [4]
-    assert np.array_equal(found[:, 0], np.stack(pictures)[[0, 2]].astype(np.uint8))
-    tmp_path = tmp_path / "rest"
-    save(random(8, 8), tmp_path / "a.png")
-    odd = save(random(9, 9), tmp_path / "b.png")
-    with pytest.raises(RefusedError, match="is 9×9 pixels, the first image 8×8") as caught:
-        read_images(tmp_path)
-    assert str(odd) in str(caught.value)
-    assert read_images(tmp_path, 8).shape == (2, 1, 8, 8)
-    tmp_path = tmp_path / "more"
-    path = save(random(8, 10), tmp_path / "a.png")
-    with pytest.raises(RefusedError, match="10×8") as caught:
-        read_images(tmp_path)
-    assert str(path) in str(caught.value)
-    assert np.array_equal(read_images(tmp_path, 8)[0, 0], np.asarray(Image.open(path))[:, 1:9])
-
-
-def test_some_of_a_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those that are chosen are scaled and no others."""
-    (tmp_path / "train-images-idx3-ubyte").write_bytes(idx(random(9, 8, 8)))
-    every = read_images(tmp_path, 4)
-    seen: list[object] = []
-
-    def counted(picture: Picture, side: int) -> Picture:
-        seen.append(side)
-        return scaled(picture, side)
-
-    monkeypatch.setattr(reading, "scaled", counted)
-    assert np.array_equal(
-        read_images(tmp_path, 4, choose=lambda count: [count - 1, 2]), every[[8, 2]]
-    )
-    assert len(seen) == 2
 
 
 def test_kinds_of_pictures(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import replace
-from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -18,7 +17,6 @@ from sitegen.generative.maths.noise import (
     independent,
     normal,
 )
-from sitegen.generative.process.protocol import noise_draw
 from sitegen.ihdm import interpolate_noise
 
 _SHAPE = (1, 6, 5)
@@ -110,24 +108,3 @@ def test_great_circle() -> None:
     for splits in [(3, 6), (6, 6), (6, 0)]:
         with pytest.raises(ValueError, match="levels that fall"):
             Branching(0, splits, _SHAPE)
-
-
-def test_noise_goes_to_a_gpu_from_pinned_memory() -> None:
-    """The GPU is not waited for; on a CPU nothing is pinned, and nothing copied."""
-
-    class Numbers:
-        done: ClassVar[list[str]] = []
-
-        def pin_memory(self) -> "Numbers":
-            self.done.append("pinned")
-            return self
-
-        def to(self, device: str, non_blocking: bool = False) -> "Numbers":
-            self.done.append(f"to {device}, {non_blocking=}")
-            return self
-
-    source: Any = lambda _level: Numbers()  # noqa: E731
-    noise_draw(source, 3, torch.device("cuda:1"), 0)
-    assert Numbers.done == ["pinned", "to cuda:1, non_blocking=True"]
-    numbers = torch.ones(2)
-    assert noise_draw(lambda _level: numbers, 3, torch.device("cpu"), 0) is numbers

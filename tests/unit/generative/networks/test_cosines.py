@@ -11,15 +11,10 @@ from torch import Tensor
 
 from sitegen.core.errors import RefusedError
 from sitegen.generative.card.card import FileRef, ModelCard
-from sitegen.generative.card.networks import Band, UNetConfig
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.generative.checkpoints.weights import prefixes, save_weights
-from sitegen.generative.networks.construct import new_network
-from sitegen.generative.networks.cosines import lowest
 from sitegen.generative.process.model import Model
-from sitegen.generative.training.loss import image_statistics
 from tests.support.lessons import (
-    CONFIG,
     cascade,
     cascade_card,
     dct,
@@ -27,9 +22,7 @@ from tests.support.lessons import (
     images,
     kept,
     model,
-    outspoken,
     preconditioned,
-    without_coarse,
 )
 from tests.support.making import load_heat, random_unet
 
@@ -39,62 +32,6 @@ LEVELS = torch.tensor([1, 4, 5, 8])
 def states(count: int, channels: int = 1) -> Tensor:
     """Some states."""
     return torch.rand(count, channels, 8, 8, generator=torch.Generator().manual_seed(3))
-
-
-def test_silent_before_it_is_trained() -> None:
-    """Silent before it is trained; below the lowest level the U-Net answers, and it alone."""
-    z = torch.randn(4, 9, generator=torch.Generator().manual_seed(2))
-    assert torch.equal(new_network(CONFIG, 1, 8)(z, LEVELS / 8), torch.zeros(4, 9))
-    net = outspoken()
-    assert not torch.allclose(net(z, LEVELS / 8), net(z, LEVELS.flip(0) / 8))
-    assert not torch.allclose(net(z, LEVELS / 8), net(-z, LEVELS / 8))
-    rows = lowest(u := states(4, 3), 2)
-    assert torch.equal(
-        rows[1], torch.stack([u[1, c, n, m] for c in range(3) for n in (0, 1) for m in (0, 1)])
-    )
-    u, plain = states(4), preconditioned()
-    fine = Model(plain, [random_unet(plain)], image_statistics(images())).requires_grad_(False)
-    found = model()(u, LEVELS)
-    assert torch.allclose(found[:2], fine(u, LEVELS)[:2], atol=1e-6)
-    assert float((found - fine(u, LEVELS))[2:].abs().amax((1, 2, 3)).min()) > 1e-4
-
-
-def test_half_precision_in_training_alone() -> None:
-    """In bfloat16 an MLP over cosines learns with products of 8 bits, and samples in float32."""
-    exact, half = model().eval(), model().eval()
-    half.precision = "bfloat16"
-    u = states(4)
-    assert torch.equal(half(u, 8), exact(u, 8))
-    exact.train()
-    half.train()
-    kinds: list[torch.dtype] = []
-    leave = half.networks[1].get_submodule("leave")
-    leave.register_forward_hook(lambda _net, _seen, out: kinds.append(out.dtype))
-    away = half(u, 8) - exact(u, 8)
-    assert kinds == [torch.bfloat16]
-    assert 0 < float(away.norm() / exact(u, 8).norm()) < 0.01
-
-
-@pytest.mark.parametrize("made", [model, cascade])
-def test_each_band_has_its_network(made: Any) -> None:
-    """The network of its band answers at a level, and it alone; in a batch as by itself."""
-    both, u, levels = made(), states(8), torch.arange(8, 0, -1)
-    bands = both.card.networks
-    wanted = [sum(band.lowest_level <= level for band in bands) - 1 for level in levels.tolist()]
-    assert {*wanted} == {*range(len(bands))}
-    asked: list[tuple[int, int]] = []
-    for number, network in enumerate(both.networks):
-        network.register_forward_hook(
-            lambda net, seen, out, number=number: asked.append((number, len(seen[0])))
-        )
-    mixed = both(u, levels)
-    assert asked == [(number, wanted.count(number)) for number in range(len(bands))]
-    for place, (level, number) in enumerate(zip(levels.tolist(), wanted, strict=True)):
-        asked.clear()
-        assert torch.allclose(both(u[place : place + 1], level), mixed[place], atol=1e-6)
-        assert asked == [(number, 1)]
-    one = both(u, 5)
-    assert torch.allclose(one, both(u, torch.full((8,), 5)), atol=1e-6)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -173,9 +110,6 @@ def test_file(made: Any, tmp_path: Path) -> None:
         load_heat(path, replace(preconditioned(), weights=known.weights))
 
 
-_MLP = Band(6, 2, cosines=CONFIG.cosines)
-
-
 @pytest.mark.parametrize(
     ("line", "changed"),
     [
@@ -194,15 +128,3 @@ def test_the_card_must_describe_the_networks(line: str, changed: str, tmp_path: 
     wrong = ModelCard.from_toml(text.replace(line, changed, 1), "m.toml")
     with pytest.raises(RefusedError, match=r'^m.toml:\d+: bands: must be \[\{.*"side":3.* says$'):
         load_heat(path, wrong)
-
-
-def test_number_of_bands(tmp_path: Path) -> None:
-    """A card with more bands or fewer than the file is refused, and one of another place."""
-    path, known = stored(cascade(), tmp_path)
-    for bands in (known.bands[:2], (*known.bands, replace(_MLP, lowest_level=7))):
-        with pytest.raises(RefusedError, match="bands: must be "):
-            load_heat(path, replace(known, bands=bands))
-    path, known = stored(without_coarse(), tmp_path)
-    wide = (Band(1, unet=UNetConfig(32, (1,), 1)), _MLP)
-    with pytest.raises(RefusedError, match="bands"):
-        load_heat(path, replace(known, unet=None, bands=wide))

@@ -21,7 +21,7 @@ from sitegen.generative.maths.noise import independent, initial_noise
 from sitegen.generative.process.base import to_pixels
 from sitegen.generative.process.ddpm import Ddpm
 from sitegen.generative.process.protocol import Step, reverse_process
-from tests.support.making import closeness, model_of, narrowed, random_unet, small_card
+from tests.support.making import closeness, model_of, narrowed, small_card
 
 SHAPE = (1, 8, 8)
 LINEAR: dict[str, Any] = {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02}
@@ -258,26 +258,3 @@ def test_first_noise_and_what_cannot_be() -> None:
     wild = diffusion_card(clip_sample=False)
     with pytest.raises(TargetError, match=r"level 7: sample 0 .*\[-1, 1\]"):
         next(reverse_process(Predictor(wild, lambda x, *_: x * 1e6), start(), noise))
-
-
-def test_model_is_given_timesteps() -> None:
-    """The network sees k − 1; variance and clipping are the card's."""
-    card = diffusion_card()
-    unet = random_unet(card)
-    model = model_of(card, unet)
-    x = start(3)
-    levels = torch.tensor([1, 4, 8])
-    assert torch.equal(model(x, levels), unet(x, levels - 1))
-    assert torch.allclose(model(x, 4), model(x, torch.tensor([4, 4, 4])), atol=1e-5)
-    thousand = model_of(diffusion_card(rescale_timesteps=True), unet)
-    assert torch.equal(thousand(x, levels), unet(x, torch.tensor([0.0, 375.0, 875.0])))
-    assert model.device == torch.device("cpu")
-    assert model(x, 4).dtype == torch.float32
-    noise = independent(0, [0, 1], SHAPE)
-
-    def end(**config: Any) -> Tensor:
-        *_, last = reverse_process(Predictor(diffusion_card(**config), guess), start(), noise)
-        return last.mean
-
-    assert not torch.equal(end(clip_sample=False), end())
-    assert not torch.equal(end(variance="fixed_large"), end())

@@ -1,6 +1,5 @@
 """Guidance of DDPMs and flows: away from the linear estimate."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,6 @@ from scipy.fft import idctn
 from sitegen.core.errors import ConfigError
 from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.card.tables import DiffusionConfig
-from sitegen.generative.checkpoints.inspection import inspect_checkpoint
-from sitegen.generative.checkpoints.weights import save_weights
 from sitegen.generative.maths.heat import Statistics
 from sitegen.generative.process.ddpm import Ddpm
 from sitegen.generative.process.flow import FlowConfig
@@ -83,25 +80,6 @@ def test_away_from_the_expected_image(name: str) -> None:
         velocity = kept * noise - added * image if name == "ddpm of velocity" else noise
         worse = velocity if isinstance(plain.card, Ddpm) else direction * (image - noise)
         np.testing.assert_allclose(now, was + WEIGHT * (was - worse), atol=1e-4)
-
-
-@pytest.mark.parametrize("name", CARDS)
-def test_files_without_a_card(name: str, tmp_path: Path) -> None:
-    """The statistics of a guided model are not taken for those of a preconditioned one."""
-    _, guided = models(name)
-    statistics = guided.statistics
-    assert statistics is not None
-    tensors = {**guided.unet.state_dict(), **statistics.tensors()}
-    save_weights(tmp_path / "a.safetensors", tensors, torch.float32, guided.card)
-    assert not inspect_checkpoint(tmp_path / "a.safetensors").preconditioned
-
-
-@pytest.mark.parametrize("name", ["flow", "ddpm"])
-def test_none_in_training(name: str) -> None:
-    """The loss is that of the network alone."""
-    plain, guided = models(name)
-    x = torch.randn(2, 3, SIZE, SIZE)
-    assert torch.equal(plain(x, 1), guided.train()(x, 1))
 
 
 def test_cards_and_statistics_belong_together() -> None:

@@ -1,6 +1,5 @@
 """The model: both parameterizations against independent arithmetic, in and out as contracted."""
 
-from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -8,11 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from sitegen.generative.maths.heat import Statistics
 from sitegen.generative.networks.unet import UNet
-from sitegen.generative.process.model import Model, linear_estimate
+from sitegen.generative.process.model import Model
 from sitegen.generative.training.loss import image_statistics
-from tests.support.lessons import blur, dct, images, kept, preconditioned, wiener, without_coarse
+from tests.support.lessons import blur, dct, images, kept, preconditioned, wiener
 from tests.support.making import random_unet, small_card
 
 
@@ -57,41 +55,6 @@ def test_answers_are_scaled_by_what_is_unknown() -> None:
     assert float(seen[0].std()) > 0.95
 
 
-@pytest.mark.parametrize("parameterization", ["difference", "preconditioned"])
-def test_levels_as_number_or_tensor(parameterization: str) -> None:
-    """One level for all equals the same level for each, and each sample has its own."""
-    card = small_card(parameterization=parameterization)
-    statistics = image_statistics(images()) if parameterization == "preconditioned" else None
-    model = Model(card, [random_unet(card)], statistics)
-    u = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(5))
-    one, each = model(u, 4), model(u, torch.tensor([4, 4, 4]))
-    assert one.dtype == torch.float32
-    assert torch.allclose(one, each, atol=1e-6)
-    mixed = model(u, torch.tensor([1, 4, 8]))
-    for place, level in enumerate((1, 4, 8)):
-        assert torch.allclose(mixed[place], model(u, level)[place], atol=1e-6)
-
-
-def test_statistics() -> None:
-    """They tell scale and estimate, fit the card, and go where the weights go, as no weights."""
-    data = images(channels=3)
-    mean, std = image_statistics(data).pixel_scale(8)
-    pixels = data.double() / 255
-    assert mean == pytest.approx(float(pixels.mean()), abs=1e-6)
-    assert std == pytest.approx(float(pixels.std(correction=0)), abs=1e-6)
-    small = Statistics(torch.zeros(1, 1, 2), torch.tensor([[[4.0, 4.0]]]))
-    here = torch.tensor([[[[1.0, 1e-9]]]])
-    gain, unknown = linear_estimate(small, here, 1e-3)
-    assert torch.allclose(gain, torch.tensor([1.0, 4e-3]), rtol=1e-5)
-    assert torch.allclose(unknown, torch.tensor([1e-6, 4.0]), rtol=1e-5)
-    model = without_coarse()
-    names = model.state_dict().keys()
-    assert model.statistics is not None
-    assert not any("statistics" in name for name in names)
-    model.to("meta")
-    assert {model.statistics.mean.device.type, model.statistics.variance.device.type} == {"meta"}
-
-
 @pytest.mark.parametrize(
     ("shape", "kind", "level", "words"),
     [
@@ -111,29 +74,3 @@ def test_refuses_what_it_was_not_trained_on(
     card = small_card()
     with pytest.raises(ValueError, match=words):
         Model(card, [random_unet(card)])(torch.zeros(shape, dtype=kind), level)
-
-
-def test_half_precision_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A network gets its weights and images channel by channel, in the autocast of its device."""
-    asked: list[tuple[str, torch.dtype]] = []
-    layouts: list[bool] = []
-
-    def autocast(device: str, dtype: torch.dtype) -> Any:
-        asked.append((device, dtype))
-        return nullcontext()
-
-    def look(_network: Any, given: tuple[Tensor, ...]) -> None:
-        layouts.append(given[0].is_contiguous(memory_format=torch.channels_last))
-
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    card = small_card(channels=3)
-    model = Model(card, [random_unet(card)], precision="bfloat16").to("meta")
-    monkeypatch.setattr(torch, "autocast", autocast)
-    model.networks[0].register_forward_pre_hook(look)
-    weights = [
-        each for each in model.networks.parameters() if each.dim() == 4 and each[0, 0].numel() > 1
-    ]
-    assert all(each.is_contiguous(memory_format=torch.channels_last) for each in weights)
-    answer = model.network(torch.zeros(2, 3, 8, 8, device="meta"), torch.ones(2, device="meta"))
-    assert answer.dtype == torch.float32
-    assert (asked, layouts) == ([("meta", torch.bfloat16)], [True])

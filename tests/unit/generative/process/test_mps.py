@@ -8,17 +8,14 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sitegen.core.errors import PlatformError
-from sitegen.generative.card.card import ModelCard
-from sitegen.generative.card.tables import DiffusionConfig
 from sitegen.generative.maths import heat
 from sitegen.generative.maths.noise import independent
-from sitegen.generative.process.ddpm import Ddpm
 from sitegen.generative.process.model import Model, require_device
 from sitegen.generative.process.protocol import reverse_process
 from sitegen.generative.training.loss import loss_per_image
 from sitegen.generative.training.residual import residual_shares
 from tests.support.lessons import cascade, images
-from tests.support.making import model_of, random_unet, small_card
+from tests.support.making import random_unet, small_card
 
 
 class NoFloat64(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -35,9 +32,6 @@ class NoFloat64(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if wide and (each.device.type == "meta" or each.dim() > 2):
                 raise TypeError(f"{func}: MPS has no float64")
         return made
-
-
-NOISE = DiffusionConfig("linear", 1e-3, 0.1)
 
 
 @pytest.mark.parametrize("parameterization", ["preconditioned", "difference"])
@@ -68,42 +62,6 @@ def test_without_float64(parameterization: str, monkeypatch: pytest.MonkeyPatch)
         found = results()
     for here, there in zip(found, wanted, strict=True):
         assert torch.allclose(here, there, rtol=1e-3, atol=1e-4)
-
-
-def test_flow_without_float64(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Losses and velocities of a flow need no float64 on the device of the model.
-
-    One with the network of a DDPM asks it for times in float32.
-    """
-    heated = small_card()
-    size = (heated.image_size, heated.channels, heated.levels, heated.unet)
-    model = model_of(ModelCard(*size, kind="flow"), random_unet(heated)).to("meta")
-    pictures = torch.empty((3, *heated.shape), device="meta")
-    monkeypatch.setattr(heat, "WITHOUT_FLOAT64", {"meta", "cpu"})
-    with NoFloat64():  # type: ignore[no-untyped-call]
-        model(pictures, 0.25)
-        loss_per_image(model, pictures, torch.ones_like(pictures[:, 0, 0, 0]), pictures)
-    card, asked = ModelCard(*size, kind="flow", diffusion=NOISE), list[torch.dtype]()
-    of_noise = model_of(card, random_unet(heated))
-
-    def answer(x: Tensor, times: Tensor) -> Tensor:
-        asked.append(times.dtype)
-        return x
-
-    monkeypatch.setattr(of_noise, "network", answer)
-    of_noise(torch.zeros(1, *card.shape), 0.25)
-    assert asked == [torch.float32]
-
-
-def test_noise_without_float64() -> None:
-    """The states of a DDPM need no float64 on the device of the images."""
-    card = ModelCard(8, 1, 8, small_card().unet, kind="ddpm", diffusion=NOISE)
-    assert isinstance(card, Ddpm)
-    pictures = torch.empty((3, 1, 8, 8), device="meta")
-    levels = torch.empty(3, dtype=torch.int64, device="meta")
-    with NoFloat64():  # type: ignore[no-untyped-call]
-        image, noise = card.shares(levels, pictures)
-        assert (image * pictures + noise * pictures).shape == pictures.shape
 
 
 def test_absent(monkeypatch: pytest.MonkeyPatch) -> None:

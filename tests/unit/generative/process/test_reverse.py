@@ -67,25 +67,6 @@ def test_recorded_trajectory(tiny_model: Model, expected: dict[str, Tensor]) -> 
     assert closeness(last.mean, expected["interp_final"]) < 1e-5
 
 
-def test_noise_is_asked_for_by_the_level_left() -> None:
-    """Levels K … 1 go to model and noise alike; δ is the card's unless given."""
-    asked: list[int] = []
-
-    def noise(level: int) -> Tensor:
-        asked.append(level)
-        return torch.ones(2, 1, 8, 8)
-
-    stub = _Stub(small_card())
-    steps = list(reverse_process(stub, _flat(2), noise))
-    assert asked == [level for level, _ in stub.calls] == [8, 7, 6, 5, 4, 3, 2, 1]
-    assert [step.level for step in steps] == [7, 6, 5, 4, 3, 2, 1, 0]
-    for given, delta in [(None, 0.013), (0.02, 0.02), (0.0, 0.0)]:
-        stub = _Stub(small_card(sampling_noise_std=0.013))
-        drawn = independent(0, [0, 1], (1, 8, 8))
-        for step in reverse_process(stub, _flat(2), drawn, given):
-            assert torch.equal(step.state, step.mean + delta * drawn(step.level + 1))
-
-
 def test_visits_the_levels_of_the_card() -> None:
     """Where the card lists levels, those alone are visited; a step of one level is no jump.
 

@@ -1,7 +1,6 @@
 """Noise that has the variance which a model leaves, and its estimate."""
 
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,13 +10,11 @@ import torch
 from torch import Tensor
 
 from sitegen.core.errors import ConfigError, RefusedError
-from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.checkpoints.loading import load_model
-from sitegen.generative.checkpoints.weights import RESIDUAL, save_weights
-from sitegen.generative.maths.heat import Statistics, channel_factor, rings
+from sitegen.generative.checkpoints.weights import save_weights
+from sitegen.generative.maths.heat import Statistics, rings
 from sitegen.generative.maths.noise import independent
-from sitegen.generative.process.base import add_noise
 from sitegen.generative.process.model import Model
 from sitegen.generative.process.protocol import reverse_process
 from sitegen.generative.training.residual import residual_shares
@@ -125,30 +122,6 @@ def test_without_it_variance_is_lost() -> None:
     assert max(lost[0, 1], lost[1, 0], lost[1, 1]) < 0.6
 
 
-def test_noise_of_a_number_for_each_cosine() -> None:
-    """SciPy's transform of the noise, scaled, and back."""
-    std = torch.rand(2, 8, 8, generator=torch.Generator().manual_seed(1))
-    mean, noise = torch.ones(3, 2, 8, 8), independent(4, range(3), (2, 8, 8))
-    state = add_noise(mean, noise(5), std).state
-    expected = 1 + idct(std.numpy() * dct(noise(5).double().numpy()))
-    assert state.numpy() == pytest.approx(expected, abs=1e-5)
-
-
-def test_noise_that_mixes_channels() -> None:
-    """Its covariance over channels is the one asked for, cosine by cosine, by NumPy's Cholesky."""
-    rows = torch.rand(4, 4, 3, 5, generator=torch.Generator().manual_seed(1)).double().numpy()
-    wanted = rows @ rows.swapaxes(-1, -2)  # (H, W, C, C)
-    covariance = torch.from_numpy(wanted).permute(2, 3, 0, 1).float()
-    factor = channel_factor(covariance)
-    assert factor.permute(2, 3, 0, 1).numpy() == pytest.approx(np.linalg.cholesky(wanted), abs=1e-4)
-    mean, noise = torch.zeros(2, 3, 4, 4), independent(4, range(2), (3, 4, 4))
-    state = add_noise(mean, noise(5), factor).state
-    expected = np.einsum(
-        "hwij,njhw->nihw", np.linalg.cholesky(wanted), dct(noise(5).double().numpy())
-    )
-    assert dct(state.double().numpy()) == pytest.approx(expected, abs=1e-4)
-
-
 @pytest.mark.parametrize("channels", [1, 3])
 def test_share_that_a_network_leaves(channels: int) -> None:
     """The share is the squared error, by SciPy, over that of the linear estimate.
@@ -179,51 +152,6 @@ def test_share_that_a_network_leaves(channels: int) -> None:
     assert (own @ own.T).numpy() == pytest.approx(
         0.05**2 * np.eye(channels) + expected * np.outer(scale, scale), rel=1e-3, abs=1e-6
     )
-
-
-def test_what_a_linear_estimate_leaves_is_all() -> None:
-    """A network that answers nothing leaves all that is unknown, at each level and frequency."""
-    model = linear((8, 5, 1), residual=None)
-    shares = residual_shares(model, images(2000).numpy())
-    assert shares.shape == (8, rings(8))
-    assert shares.numpy() == pytest.approx(1, abs=0.25)
-    assert shares.mean().item() == pytest.approx(1, abs=0.06)  # the statistics are of other images
-    for below, above in pairwise((0, 1, 5, 8)):  # as the next level that is visited
-        assert torch.equal(shares[below], shares[above - 1])
-
-
-def saved(folder: Path, card: ModelCard, residual: Tensor | None) -> ModelCard:
-    """A file of weights for the card, with its digest left out."""
-    model = without_coarse()
-    known = model.statistics
-    assert known is not None
-    tensors = Statistics(known.mean, known.variance, residual).tensors()
-    save_weights(folder / "weights.safetensors", tensors | model.unet.state_dict(), torch.float32)
-    return card
-
-
-def test_weights_hold_what_the_card_speaks_of(tmp_path: Path) -> None:
-    """It is read where the card wants it, left alone where not, and missed by its name."""
-    plain = without_coarse().card
-    card = replace(plain, sampling=SamplingConfig(variance="estimated"))
-    assert card.visited_levels == plain.visited_levels
-    path, shares = tmp_path / "weights.safetensors", torch.rand(8, rings(8))
-    saved(tmp_path, card, shares)
-    model = load_model(path, card)
-    assert isinstance(model, Model)
-    std = model.noise_std(5, 3, 0.05)
-    assert isinstance(std, Tensor)
-    assert std.shape == (1, 8, 8)
-    assert bool((std[0, :2, :2] > 0.05).all())  # finer ones are blurred away at level 3
-    without = load_model(path, plain)
-    assert isinstance(without, Model)
-    assert without.noise_std(5, 3, 0.05) == 0.05
-    saved(tmp_path, card, None)
-    with pytest.raises(RefusedError, match=RESIDUAL):
-        load_model(path, card)
-    saved(tmp_path, card, -shares)
-    with pytest.raises(RefusedError, match="negative"):
-        load_model(path, card)
 
 
 @pytest.mark.parametrize(
@@ -275,42 +203,3 @@ def test_guidance_goes_away_from_the_linear_estimate() -> None:
     for each in wrong:
         with pytest.raises(ConfigError, match="guidance"):
             replace(farther, sampling=SamplingConfig(guidance=each))
-
-
-def test_each_band_has_its_guidance() -> None:
-    """A list of a card is for its bands, the finest first, as one number for all is."""
-    model = cascade()
-    card, sampling = model.card, model.card.sampling or SamplingConfig()
-    two = replace(card, sampling=replace(sampling, guidance=(0.2, 0.2, 0)))
-    assert ModelCard.from_toml(two.to_toml(), "card").guidance == (0.2, 0.2, 0)
-    nearer = replace(card, sampling=replace(sampling, guidance=(0.2, 0.2, -0.1)))
-    assert ModelCard.from_toml(nearer.to_toml(), "card").guidance == (0.2, 0.2, -0.1)
-    one = replace(card, sampling=replace(sampling, guidance=0.2))
-    assert (one.guidance, card.guidance) == ((0.2,) * 3, (0,) * 3)
-    each, all_of_them = (
-        Model(c, list(model.networks), model.statistics).eval() for c in (two, one)
-    )
-    u = torch.rand(4, *card.shape, generator=torch.Generator().manual_seed(2))
-    coarse = card.networks[2].lowest_level
-    with torch.no_grad():
-        for level in range(1, card.levels + 1):
-            wanted = model if level >= coarse else all_of_them
-            assert torch.equal(each(u, level), wanted(u, level))
-            assert not torch.equal(model(u, level), all_of_them(u, level))
-        levels = torch.tensor([1, coarse - 1, coarse, card.levels])
-        mixed = each(u, levels)
-        for place, level in enumerate(levels.tolist()):
-            alone = each(u[place : place + 1], level)
-            assert torch.allclose(mixed[place : place + 1], alone, atol=1e-5)
-    with pytest.raises(ConfigError, match="one for each of the 3 bands"):
-        replace(card, sampling=replace(sampling, guidance=(0.1, 0.1)))
-
-
-def test_a_word_that_is_none() -> None:
-    """The card says which words there are."""
-    with pytest.raises(ConfigError, match="estimated"):
-        SamplingConfig(variance="some")  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="markov"):
-        SamplingConfig(variance="estimated", forward="some")  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match='needs variance = "estimated"'):
-        SamplingConfig(forward="markov")

@@ -2,23 +2,18 @@
 
 from typing import Any, Literal
 
-import numpy as np
 import pytest
 import torch
 from diffusers import DDPMScheduler
 from torch import Tensor
 
 from sitegen.generative.card.tables import DiffusionConfig
-from sitegen.generative.networks.unet import UNet
 from sitegen.generative.process.flow import FlowConfig
 from sitegen.generative.process.model import Model
 from sitegen.generative.training.loss import (
-    draw_levels,
-    image_statistics,
-    level_density,
     loss_per_image,
 )
-from tests.support.lessons import blur, cascade, dct, images, kept, preconditioned, wiener
+from tests.support.lessons import blur, cascade, dct, images, kept
 from tests.support.making import closeness, model_of, random_unet, small_card
 
 
@@ -90,32 +85,6 @@ def test_flow_loss(data_time: Literal[0, 1]) -> None:
     assert closeness(found, error.square().mean((1, 2, 3))) < 1e-4
 
 
-def test_statistics_in_chunks() -> None:
-    """Statistics are SciPy's, whatever the chunks; our loss is in units of the Wiener filter's."""
-    data = images(50, 3)
-    cosines = dct(data.double().numpy() / 255)
-    for chunk in (7, 4096):
-        found = image_statistics(data, chunk)
-        assert np.abs(found.mean.numpy() - cosines.mean(0)).max() < 1e-6
-        assert np.abs(found.variance.numpy() - cosines.var(0)).max() < 1e-6
-    found = image_statistics(images(1).expand(4, 1, 8, 8))
-    assert float(found.variance.min()) > 0
-    card, data = preconditioned(), images()
-    model = Model(card, [UNet(card.finest, 1)], image_statistics(data)).requires_grad_(False)
-    pictures, noise = batch(8)
-    variance = dct(data.double().numpy() / 255).var(0)[0]
-    sigma = card.training_noise_std
-    for level in (1, 4, 8):
-        levels = torch.full((8,), level)
-        loss = loss_per_image(model, pictures, levels, noise)
-        sharp = pictures.double().numpy()
-        u = torch.from_numpy(blur(sharp, kept(card, level)) + sigma * noise.double().numpy())
-        error = wiener(card, data, u.float(), level) - blur(sharp, kept(card, level - 1))
-        here, below = kept(card, level), kept(card, level - 1)
-        scale = (below**2 * variance * sigma**2 / (here**2 * variance + sigma**2)).sum()
-        assert loss.numpy() == pytest.approx((error**2).sum((1, 2, 3)) / scale, rel=1e-3)
-
-
 @pytest.mark.parametrize("channels", [1, 3])
 def test_loss_of_a_cascade(channels: int) -> None:
     """Of networks that have an answer it is the error of the mean in pixels, in the same units."""
@@ -132,32 +101,3 @@ def test_loss_of_a_cascade(channels: int) -> None:
         scale = (below**2 * variance * sigma**2 / (here**2 * variance + sigma**2)).sum()
         wanted = ((mean - blur(sharp, below)[place]) ** 2).sum() / scale
         assert float(found[place]) == pytest.approx(wanted, rel=1e-3)
-
-
-def test_levels() -> None:
-    """The density is flat or high at the centre; drawn levels follow it within 1 … K."""
-    assert torch.equal(level_density(10, 0, 0.5), torch.ones(10, dtype=torch.float64))
-    density = level_density(100, 2.0, 0.48)
-    assert int(density.argmax()) + 1 == 48
-    assert float(density.max()) == pytest.approx(3)
-    assert float(density[[0, -1]].max()) < 1.1
-    assert int(level_density(100, 2.0, 0.7).argmax()) + 1 == 70
-    drawn = draw_levels(100, level_density(10, 0.0, 0.5), torch.Generator().manual_seed(11))
-    counts = torch.bincount(drawn, minlength=11)[1:]
-    assert int(counts.min()) >= 9
-    assert int(counts.max()) <= 11
-    assert not torch.equal(drawn, drawn.sort().values)
-    for count, levels in [(64, 100), (7, 3), (1, 1), (5, 200)]:
-        generator = torch.Generator().manual_seed(9)
-        for _ in range(50):
-            drawn = draw_levels(count, level_density(levels, 1.5, 0.48), generator)
-            assert drawn.shape == (count,)
-            assert int(drawn.min()) >= 1
-            assert int(drawn.max()) <= levels
-    for focus in [0.0, 1.5]:
-        generator = torch.Generator().manual_seed(10)
-        density = level_density(20, focus, 0.48)
-        drawn = torch.cat([draw_levels(64, density, generator) for _ in range(2000)])
-        shares = torch.bincount(drawn, minlength=21)[1:].double() / len(drawn)
-        assert float(shares.min()) > 0
-        assert torch.allclose(shares, density / density.sum(), rtol=0.03)
