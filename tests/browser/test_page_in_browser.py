@@ -90,28 +90,6 @@ def test_no_layout_shift(look: Look, width: int) -> None:
         assert page.evaluate(SHIFTS) == 0
 
 
-@pytest.mark.parametrize("accent", ["", "#00ffcc"])
-def test_contrast_of_buttons(
-    browser: Browser, sample_site: SampleSite, tmp_path: Path, accent: str
-) -> None:
-    """White words have WCAG's contrast even where the accent is glaring."""
-    output = shutil.copytree(sample_site.folder, tmp_path / "sub")
-    for sheet in output.glob("assets/style-*.css") if accent else ():
-        sheet.write_text(sheet.read_text() + f":root {{ --accent: {accent}; }}")
-    page = browser.new_page(viewport={"width": 1280, "height": 800})
-    page.goto(f"{output.as_uri()}/index.html")
-    page.locator(".button > *").evaluate_all(
-        "all => all.forEach(element => { element.style.visibility = 'hidden' })"
-    )
-    shot = Image.open(io.BytesIO(page.locator(".button").first.screenshot())).convert("RGB")
-    middle = shot.height // 2
-    values = np.asarray(shot.crop((middle, 3, shot.width - middle, shot.height - 3))) / 255
-    linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
-    luminance = float((linear @ [0.2126, 0.7152, 0.0722]).max())
-    assert 1.05 / (luminance + 0.05) >= 4.5
-    page.close()
-
-
 def pixels(place: Locator) -> NDArray[np.float64]:
     """What is seen of an element, (H, W, 3)."""
     shot = Image.open(io.BytesIO(place.screenshot()))
@@ -266,27 +244,6 @@ def words(page: Page, selector: str) -> list[float]:
     """The left, right, top and bottom of an element's words."""
     box: list[float] = page.locator(selector).first.evaluate(BOX)
     return box
-
-
-def test_what_stands_in_line(calm: Page) -> None:
-    """Rules, tables, readouts, code and digits keep to the lines that the eye draws."""
-    calm.evaluate("document.querySelectorAll('details').forEach(e => { e.open = true })")
-    left, right = words(calm, "main > p")[:2]
-    for name in ("#chart .view", "#trajectories .view", "main h2", ".numbers table"):
-        assert box_of(calm.locator(name).first)["x"] == pytest.approx(left, abs=1), name
-    assert box_of(calm.locator("#chart figcaption"))["x"] > right  # in the gutter
-    code = box_of(calm.locator(".bibtex .scroll"))
-    assert words(calm, ".bibtex code")[1] < code["x"] + code["width"] - 15
-    frame = box_of(calm.locator("#trajectories .scrubber"))
-    level, sigma = (words(calm, f"#trajectories .readout span:nth-of-type({n})") for n in (1, 2))
-    assert sigma[1] <= frame["x"] + frame["width"] + 1
-    assert 5 < sigma[0] - level[1] < 40
-    names = calm.locator("#interpolation .panels li").all()
-    clip = box_of(calm.locator("#interpolation .stage"))
-    starts = [box_of(name)["x"] - clip["x"] for name in names]
-    assert starts == pytest.approx([n * clip["width"] / 3 for n in range(3)], abs=2)
-    family = calm.locator("math").first.evaluate("e => getComputedStyle(e).fontFamily")
-    assert (family[:5], family[-5:]) == ("math,", "serif")
 
 
 def test_the_last_section_is_marked(browser: Browser, tmp_path: Path) -> None:

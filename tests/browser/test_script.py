@@ -320,28 +320,6 @@ def test_viewer_by_keyboard(calm: Page) -> None:
     expect(lens).to_be_focused()
 
 
-def test_viewer_opened_again_at_once(calm: Page) -> None:
-    """Closed and opened again before the browser tells of the closing, it shows the new sample."""
-    lens = calm.locator("#trajectories .cell-button")
-    lens.click()
-    calm.locator("#viewer").evaluate(
-        "(dialog) => { dialog.close(); document.querySelector('#hierarchy .node').click(); }"
-    )
-    frames(calm, 4)
-    expect(calm.get_by_role("dialog", name=f"The root: level {LEVELS}")).to_be_visible()
-    calm.locator("#viewer").evaluate(
-        "(dialog) => { dialog.close(); document.querySelector('#trajectories .cell-button')"
-        ".click(); dialog.close(); }"
-    )
-    expect(calm.locator("#viewer")).to_be_hidden()
-    lens.press("End")
-    lens.press("Enter")
-    expect(calm.get_by_role("dialog", name=f"Sample {COUNT} of {COUNT}")).to_be_visible()
-    calm.keyboard.press("Escape")
-    expect(calm.locator("#viewer")).to_be_hidden()
-    expect(lens).to_be_focused()
-
-
 def test_viewer_waits_for_the_poster(browser: Browser, sample_site: SampleSite) -> None:
     """A late poster is waited for, which is said; without one the clip is fetched."""
     waiting: list[Route] = []
@@ -450,38 +428,6 @@ def test_walked_tree_is_whole(moving: Page, way: str) -> None:
         figure.locator(".slider").focus()
     until(moving, f"{TIME} > {paused}")
     assert moving.evaluate("!document.querySelector('.walked')")
-
-
-def test_walk_goes_back_to_a_frame(moving: Page) -> None:
-    """After a walk a tree shows the frame it was stopped at, or plays if the button allows it."""
-    figure, playing = (
-        moving.locator("#hierarchy"),
-        "!document.querySelector('#hierarchy video').paused",
-    )
-    readout, node = figure.locator(".readout"), figure.locator(".node").nth(8)
-    slide(moving, "hierarchy", 6)
-    expect(readout).to_contain_text(f"k = {LEVELS - 6} ")
-    node.hover()
-    expect(readout).to_contain_text("k = 0 ")
-    moving.mouse.move(1, 1)
-    expect(readout).to_contain_text(f"k = {LEVELS - 6} ")
-    expect(figure.locator(".slider")).to_have_value("6")
-    assert not moving.evaluate(playing)
-    figure.locator(".play").click()
-    until(moving, playing)
-    node.hover()
-    until(moving, f"!({playing})")
-    moving.locator(".motion").evaluate("button => button.click()")
-    for again in (False, True):
-        if again:
-            moving.reload()
-            node.hover()
-        expect(moving.locator(".motion")).to_have_text("Let clips play")
-        moving.mouse.move(1, 1)
-        frames(moving)
-        assert moving.evaluate(PLAYING) == 0
-    moving.locator(".motion").click()
-    until(moving, playing)
 
 
 def test_branch_plays_to_its_end(moving: Page) -> None:

@@ -5,8 +5,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageDraw
-
 from sitegen.config.schema import Site, load_site
 from sitegen.content.pages import Page
 from sitegen.generative.card.card import preset
@@ -148,14 +146,3 @@ def manifest_for(pages: Iterable[Page]) -> Manifest:
             alt = figure.alt or figure.spec.describe([preset("mnist")] * 2)
             figures.append(Media(figure.id, page.uri, alt, figure.caption, record))
     return Manifest(tuple(figures))
-
-
-def draw_poster(path: Path, size: int = 504, cells: int = 6, colour: str = "white") -> None:
-    """Draw a grid of digits, or of squares of one colour, where a poster belongs."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image = Image.new("L", (size, size), "black")
-    pen, cell = ImageDraw.Draw(image), size // cells
-    for at in range(cells * cells):
-        corner = (at % cells * cell, at // cells * cell)
-        pen.text((corner[0] + cell // 4, corner[1]), str(at % 10), fill=colour, font_size=cell - 8)
-    image.convert("RGB").save(path, "WEBP")

@@ -14,7 +14,6 @@ from sitegen.figures.hierarchy import Hierarchy
 from sitegen.media.encoder import encode_clip, frames_at
 from sitegen.media.frames import to_uint8
 from sitegen.sampling.models import Sampler
-from sitegen.sampling.trajectory import Paths
 from tests.support.pictures import cut_out, decibels
 from tests.support.tinyfigures import DEEP, Sources, job, states
 
@@ -88,27 +87,6 @@ def test_tree(sources: Sources) -> None:
     assert made.note == ""
     spec = Hierarchy("deep", splits=(6, 3))
     assert spec.splits_of(sources["deep"].card) == (6, 3)
-
-
-def test_interpolation(sources: Sources, sampler: Sampler) -> None:
-    """Each column begins and ends at plain samples, forth and back, in a row for each pair."""
-    arguments: dict[str, Any] = {"points": 5, "hold": 2, "samples": [4, 1, 0, 7], "ddim_steps": 2}
-    made = job(sources, "interpolation", ddpm="noise", **arguments)
-    pictures = states(made)
-    clip = made.clip
-    assert clip is not None
-    assert clip.cells.names == ("IHDM", "DDPM", "DDIM")
-    assert clip.order == (0, 1, 2, 3, 4, 4, 4, 4, 3, 2, 1, 0, 0, 0)
-    ends = [finished(sampler, [one]) for one in (4, 1, 0, 7)]
-    for row, (begin, end) in enumerate(zip(ends[::2], ends[1::2], strict=True)):
-        assert decibels(pictures[0][3 * row], begin[0]) > 45
-        assert decibels(pictures[-1][3 * row], end[0]) > 45
-    paths = sampler.paths(Paths(0, ((4, 1), (0, 7)), 5))
-    *_, last = paths.seen("state")
-    assert decibels(pictures[2][0], to_uint8(last[1])[2]) > 45
-    alone = job(sources, "interpolation", points=3, hold=0)
-    assert alone.clip is not None
-    assert (alone.clip.cells.names, alone.clip.cells.columns) == ((), 1)
 
 
 def test_shared_noise(sources: Sources) -> None:

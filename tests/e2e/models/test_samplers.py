@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sitegen.core.files import digest
-from tests.support.builders import git, page
+from tests.support.builders import page
 from tests.support.forked import run_forked, sitegen
 
 SITE = """
@@ -284,26 +284,6 @@ def test_another_class_of_a_file(site: Path) -> None:
     config = site / "site.toml"
     config.write_text(config.read_text().replace(":Sampler", ":Other"))
     assert "1 rendered" in sitegen(site, "build")
-
-
-def test_what_only_reads_never_imports_a_sampler(site: Path) -> None:
-    """`check` imports no sampler, `publish` none whose file is that of its clips."""
-    page(site, CALLS[0])
-    sitegen(site, "build")
-    built = imports(site)
-    bare = site.parent / "bare.git"
-    git(site.parent, "init", "--quiet", "--bare", str(bare))
-    git(site, "init", "--quiet")
-    git(site, "remote", "add", "origin", bare.as_uri())
-    git(site, "commit", "--quiet", "--allow-empty", "--message", "Sources")
-    git(site, "push", "--quiet", "origin", "HEAD")
-    git(site, "config", "user.name", "An Author")
-    git(site, "config", "user.email", "author@example.org")
-    sitegen(site, "publish", "--dry-run")
-    (site / "flow.py").write_text(FLOW + "# changed\n")
-    sitegen(site, "check")
-    assert imports(site) == built
-    assert "is not rendered" in sitegen(site, "publish", "--dry-run", code=6)
 
 
 def test_what_a_sampler_cannot_do_is_refused(site: Path) -> None:

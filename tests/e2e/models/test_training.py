@@ -8,17 +8,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock, patch
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
 from PIL import Image
 
 from sitegen.cli.console import Console
-from sitegen.cli.main import cli
-from sitegen.content import suggestions
 from sitegen.core import compute
 from sitegen.core.errors import ConfigError, PlatformError, RefusedError
 from sitegen.core.files import digest
@@ -35,7 +32,7 @@ from sitegen.generative.training.train import Run
 from sitegen.models import training
 from sitegen.models.questions import Question
 from sitegen.models.training import Prepared, TrainOptions, train_model, training_precision
-from tests.support.builders import traces, write_site
+from tests.support.builders import traces
 
 MODEL = ("weights.safetensors", "prior.safetensors", "example.png", "model.toml")
 
@@ -123,27 +120,6 @@ def test_trains_and_reports(pictures: Path, capsys: pytest.CaptureFixture[str]) 
     more = train(pictures, images=20)
     assert any(line.startswith("continuing after step 3 of 5") for line in more)
     assert read_card(folder).training["images_seen"] == 20
-
-
-def test_what_is_printed_at_the_end_is_a_site(pictures: Path) -> None:
-    """The table and the calls that the command prints at its end, pasted, are a site that plans."""
-    words = ["train", "dots", "--data", str(pictures), "--output", str(pictures.parent / "run")]
-    words += ["--images=12", "--levels=8", "--precision=float32"]
-    done = CliRunner().invoke(cli, words)
-    assert done.exit_code == 0, done.output
-    indented = [line.strip() for line in done.output.splitlines() if line[:4] == "    "]
-    calls = [line for line in done.output.splitlines() if line.startswith("{{")]
-    table = [line for line in indented if re.match(r"\[models|path = ", line)]
-    assert table == ["[models.dots]", f'path = "{pictures.parent / "run"}"']
-    assert any(call.startswith('{{ trajectories("dots"') for call in calls)
-    write_site(
-        pictures.parent / "site",
-        "\n\n".join(calls),
-        site="\n".join(['title = "Dots"', *table]),
-    )
-    config = str(pictures.parent / "site" / "site.toml")
-    planned = CliRunner().invoke(cli, ["build", "--config", config, "--dry-run"])
-    assert planned.exit_code == 0, planned.output
 
 
 def test_stopped_while_it_measures(pictures: Path) -> None:
@@ -268,26 +244,6 @@ def test_minutes_for_a_process_of_noise(pictures: Path, monkeypatch: pytest.Monk
     assert (card.kind, card.levels, card.image_size) == ("ddpm", duration.NOISE_LEVELS["ddpm"], 28)
     assert card.unet == NOISE_UNET
     assert card.example is None
-
-
-def test_every_option_reaches_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The options are the fields of `TrainOptions`, with its defaults."""
-    monkeypatch.setattr(training, "train_model", called := Mock())
-    monkeypatch.setattr(suggestions, "trained_lines", lambda name, folder: [])
-    values: dict[str, Any] = {
-        "data": Path("here"), "output": Path("there"), "kind": "ddpm", "image_size": 32,
-        "levels": 50, "images": 640, "subject": "dots", "seed": 7, "device": "cuda:1",
-        "precision": "bfloat16", "minutes": 2.5,
-    }  # fmt: skip
-    words = [f"--{name.replace('_', '-')}={value}" for name, value in values.items()]
-    runner = CliRunner()
-    for arguments in ([*words, "--finish"], ["--data", "here"]):
-        done = runner.invoke(cli, ["train", "dots", *arguments])
-        assert done.exit_code == 0, done.output
-    first, second = (call.args[:2] for call in called.call_args_list)
-    assert first == ("dots", TrainOptions(**values, finish=True))
-    assert second == ("dots", TrainOptions(Path("here")))
-    assert runner.invoke(cli, ["train", "dots"]).exit_code == 2
 
 
 def test_cards(pictures: Path) -> None:

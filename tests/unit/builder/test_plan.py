@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock, call
@@ -12,7 +11,6 @@ from pydantic.dataclasses import dataclass
 
 from sitegen.builder.plan import PlannedFigure, plan
 from sitegen.builder.render import environment
-from sitegen.core.compute import ComputeTarget
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import PlatformError, RefusedError
 from sitegen.core.files import digest
@@ -105,15 +103,6 @@ def test_environment_of_a_machine_that_renders_pages(
     lack(name)
     with pytest.raises(PlatformError, match=f"{name} is not installed here"):
         environment(CPU)
-
-
-def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has the class of the device, the precision and the versions."""
-    cuda = environment(ComputeTarget("cuda:1", "bfloat16"))
-    assert cuda == {**environment(CPU), "device": "cuda", "precision": "bfloat16"}
-    monkeypatch.setattr(metadata, "version", lambda name: f"{name}-9")
-    versions = environment(CPU)
-    assert (versions["torch"], versions["numpy"]) == ("torch-9", "numpy-9")
 
 
 @dataclass(frozen=True, config=RULES)

@@ -29,15 +29,6 @@ def test_data_is_one_line_of_text(value: str) -> None:
     assert shown == plain.replace("\x00", "\ufffd")
 
 
-@settings(max_examples=40)
-@given(st.sampled_from("#*-+>1=|`~$:"), st.text(" #*-+>1.=|`~$:[]<a\n", max_size=8))
-def test_data_begins_no_block(first: str, rest: str) -> None:
-    """At the beginning of a line a value is still a paragraph."""
-    text = run_template("words\n\n{{ value }}", {"value": first + rest})
-    tokens = MarkdownIt("commonmark").enable("table").parse(text)
-    assert {token.type for token in tokens} == {"paragraph_open", "inline", "paragraph_close"}
-
-
 @pytest.mark.parametrize(
     ("text", "shown"),
     [

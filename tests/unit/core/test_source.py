@@ -12,54 +12,11 @@ import pytest
 from sitegen.core.errors import ConfigError
 from sitegen.core.source import (
     KeyPath,
-    odd_character,
     parse_toml,
-    plain,
     raised_at,
     read_text,
     toml_lines,
 )
-
-DOCUMENT = '''title = "a" # [not.a.table]
-lead = """
-[not]
-a = 1 \\" """
-raw = \'\'\'
-b = 2 '' \'\'\'
-[[authors]]
-name = "A"
-  [authors.more]
-  x = 1
-[[authors]]
-name = 'B # not a comment'
-tags = [
-  1, # one ]
-  [2, 3], "]",
-]
-
-[models.mnist]
-path="m"
-"q.x".y = {a=1, b = {c = 2}, d = [{e = 3}]}
-[models."b\\u0020c"]
-date = 1979-05-27T07:32:00Z
-'''
-LINES: dict[KeyPath, int] = {
-    ("title",): 1, ("lead",): 2, ("raw",): 5, ("authors",): 7, ("authors", 0, "name"): 8,
-    ("authors", 0, "more"): 9, ("authors", 0, "more", "x"): 10, ("authors", 1): 11,
-    ("authors", 1, "name"): 12, ("authors", 1, "tags", 0): 13, ("authors", 1, "tags", 1, 1): 13,
-    ("authors", 1, "tags", 2): 13, ("models", "mnist", "path"): 19, ("models", "b c", "date"): 22,
-    ("models", "mnist", "q.x", "y", "b", "c"): 20, ("models", "mnist", "q.x", "y", "d", 0, "e"): 20,
-}  # fmt: skip
-
-
-def test_lines_of_every_form() -> None:
-    """Keys of every form have their lines, and odd characters their places."""
-    found = toml_lines(DOCUMENT)
-    assert {path: found.get(path) for path in LINES} == LINES
-    for text in ["\x00", "\x1b", "\x7f", "\x85", "\ud800"]:
-        assert odd_character(f"ok{text}") == (2, f"U+{ord(text):04X}")
-        assert plain(f"ok{text}\n") == f"ok{ascii(text)[1:-1]}\n"
-    assert odd_character("a\tb\nc é 数字 \U0001f600 \ufffd \u200f") is None
 
 
 def _paths(value: object, path: KeyPath = ()) -> set[KeyPath]:

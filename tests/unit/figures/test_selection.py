@@ -38,17 +38,6 @@ def test_choosing_counts() -> None:
     assert "chosen_from" not in spec_json(call("mnist", kind="interpolation"))
 
 
-def test_only_samples_are_keyed() -> None:
-    """Which samples decides pixels; from how many they were chosen is words alone."""
-    one = call("mnist", samples=(3, 17))
-    other = call("mnist", samples=(3, 17), chosen_from=200)
-    assert spec_json(one) == spec_json(other)
-    assert spec_json(one)["samples"] == (3, 17)
-    assert spec_json(one) != spec_json(call("mnist", samples=(17, 3)))
-    pair: dict[str, Any] = {"kind": "interpolation", "samples": (3, 17)}
-    assert spec_json(call("mnist", **pair)) == spec_json(call("mnist", **pair, chosen_from=20))
-
-
 FAULTS: tuple[tuple[dict[str, Any], str], ...] = (
     ({"samples": (3, 3)}, "samples = [3, 3]: 3 is there twice"),
     ({"samples": (1, -2)}, "samples = [1, -2]: -2 is no number of a sample; they are from 0"),

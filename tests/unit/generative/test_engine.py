@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import runpy
 import threading
-import time
 from types import SimpleNamespace
 
 import pytest
@@ -14,17 +13,14 @@ from torch import Tensor
 from sitegen.core.compute import Precision
 from sitegen.core.errors import PlatformError
 from sitegen.generative import engine as engines
-from sitegen.generative.card.card import preset
 from sitegen.generative.engine import (
     Captured,
     Parts,
-    Replay,
     choose_engines,
-    images_in_part,
     memory_errors,
     part_sizes,
 )
-from sitegen.generative.process.model import Engine, Model
+from sitegen.generative.process.model import Model
 from tests.support.making import random_unet, small_card
 from tests.support.tinymodel import on_one_thread as quick
 
@@ -58,14 +54,6 @@ def test_parts_are_even(count: int, largest: int) -> None:
     assert max(sizes) <= largest
     assert max(sizes) - min(sizes) <= 1
     assert len(sizes) % 2 == 0 or len(sizes) == count
-
-
-def test_parts_have_equal_numbers() -> None:
-    """Large and wide networks take few images at a time, small ones many, and one at least."""
-    assert images_in_part(preset("mnist").finest, 28) == 11
-    assert images_in_part(preset("afhq-256").finest, 256) == 1
-    assert part_sizes(48, 24) == [24, 24]
-    assert part_sizes(36, 24) == [18, 18]
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -160,43 +148,3 @@ def test_a_part_that_is_too_much() -> None:
     message = r"out of memory \(1.00 TiB requested\) while computing level 3"
     with pytest.raises(PlatformError, match=message), memory_errors("computing level 3"):
         Parts(engine, 2, cores=2)(ROWS, NUMBERS)
-
-
-class FakeDevice:
-    """Keeps what a GPU would: fixed buffers for inputs and answer, of each captured size."""
-
-    def __init__(self) -> None:
-        self.captured: list[int] = []
-        self.replayed = 0
-
-    def capture(self, engine: Engine, x: Tensor, levels: Tensor) -> Replay:
-        """Record an engine for inputs of these shapes."""
-        self.captured.append(len(x))
-        inputs, answer = (x.clone(), levels.clone()), torch.empty_like(x)
-
-        def replay(x: Tensor, levels: Tensor) -> Tensor:
-            self.replayed += 1
-            inputs[0].copy_(x)
-            inputs[1].copy_(levels)
-            time.sleep(1e-4)  # an unlocked thread would write into the inputs now
-            answer.copy_(engine(*inputs))
-            return answer.clone()
-
-        return replay
-
-
-def double(x: Tensor, levels: Tensor) -> Tensor:
-    """An engine whose answer shows image and level."""
-    return 2 * x + levels.view(-1, 1, 1, 1)
-
-
-def test_a_size_is_captured_when_it_comes_again() -> None:
-    """The first time it is computed directly; then captured once, and replayed from there on."""
-    device = FakeDevice()
-    engine = Captured(double, device.capture)
-    for start in (0, 2, 4):
-        part = slice(start, start + 3)
-        assert torch.equal(engine(ROWS[part], NUMBERS[part]), double(ROWS[part], NUMBERS[part]))
-    assert (device.captured, device.replayed) == ([3], 2)
-    engine(ROWS[:5], NUMBERS[:5])
-    assert device.captured == [3]

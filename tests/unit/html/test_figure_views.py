@@ -3,8 +3,6 @@
 import dataclasses
 from typing import Any
 
-import pytest
-
 from sitegen.content.groups import Group
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.progress import megabytes
@@ -64,24 +62,6 @@ def clip(*args: Any, **kwargs: Any) -> Clip:
     shown = view(*args, **kwargs).clip
     assert shown is not None
     return shown
-
-
-def grid(width: int, height: int) -> Cells:
-    """One cell of that size."""
-    return Cells(1, width, height, 1)
-
-
-@pytest.mark.parametrize(
-    ("size", "factor", "width", "wide"),
-    [((336, 336), 2, 576, False), ((448, 448), 16, 252, False), ((336, 112), 4, 756, True),
-     ((576, 704), 2, 576, False), ((1280, 700), 2, 928, True)],
-)  # fmt: skip
-def test_two_widths(size: tuple[int, int], factor: int, width: int, wide: bool) -> None:
-    """Clips are as wide as the text or wide, smaller where they are tall or of few pixels."""
-    figure = view(cells=grid(*size), factor=factor)
-    assert figure.clip is not None
-    assert (figure.clip.width, figure.wide) == (width, wide)
-    assert figure.clip.height == round(width * size[1] / size[0])
 
 
 def test_steps() -> None:

@@ -78,23 +78,6 @@ def test_analytics(tmp_path: Path) -> None:
         make_site(tmp_path, f'title = "T"\n{wrong}')
 
 
-def test_description(tmp_path: Path) -> None:
-    """It is the author's, or the lead, or else how the page begins, cut between words."""
-    long = "*Faces* $u_K$ & [fruit](https://example.org/) form " + "again and " * 30
-    found = []
-    for told in ("", 'lead = "A lead."\n', 'lead = "A lead."\ndescription = "Words."\n'):
-        site = make_site(tmp_path, f'title = "A"\n{told}', f"## A\n\n{long}\n\nMore.\n")
-        (page,) = read_pages(site)
-        found.append(head(site, page, site_theme(site), None)["description"])
-    first, *others = found
-    assert others == ["A lead.", "Words."]
-    assert first is not None
-    assert re.fullmatch(r"Faces uK & fruit form again .*(again|and) …", first)
-    assert len(first) <= 160
-    site = make_site(tmp_path, 'title = "A"\n', "# A\n")
-    assert head(site, read_pages(site)[0], site_theme(site), None)["description"] is None
-
-
 def test_heads(tmp_path: Path) -> None:
     """Titles name the site; paper, cards and relative links need its address, if it has one."""
     for name in ("paper.pdf", "poster.pdf"):

@@ -4,7 +4,7 @@ import copy
 import functools
 import operator
 import re
-from dataclasses import is_dataclass, replace
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from sitegen.content.pages import read_pages
 from sitegen.core.errors import ConfigError, TargetError
 from sitegen.html import views
 from sitegen.html.render import render_site
-from sitegen.media.manifest import Manifest, MediaAxis
+from sitegen.media.manifest import Manifest
 from tests.support.fabricated import FULL, MP4, manifest_for, write_site
 from tests.support.paths import ROOT
 
@@ -124,18 +124,6 @@ def test_figure(tmp_path: Path) -> None:
     assert caption == "Figure 1. Words"
 
 
-@pytest.mark.parametrize(("caption", "told"), [("Words", "Words."), ("Words?", "Words?")])
-def test_a_sentence_after_a_caption(tmp_path: Path, caption: str, told: str) -> None:
-    """A caption without a full stop gets one where a sentence of ours follows it."""
-    index = f'{{{{ trajectories("mnist", caption="{caption}") }}}}\n'
-    read = load_site(write_site(tmp_path, FULL, index))
-    pages = read_pages(read)
-    figures = [replace(media, choice="Chosen.") for media in manifest_for(pages).figures]
-    page = render_site(read, pages, Manifest(tuple(figures)))["index.html"]
-    first = next(next(parse(page).iter("figcaption")).iter("p"))
-    assert "".join(first.itertext()) == f"Figure 1. {told} Chosen."
-
-
 def test_row(tmp_path: Path) -> None:
     """Figures of a row are in one element with its words, and one scrubber where all are clips."""
     clip, still = "trajectories('mnist')", "spectra('mnist')"
@@ -198,27 +186,6 @@ def test_caption_of_a_figure_alone(tmp_path: Path) -> None:
     assert '<em>A</em> <a href="#h-part">b</a>.<sup class="footnote-ref">' in texts["index.html"]
 
 
-def test_row_of_different_steps(tmp_path: Path) -> None:
-    """The shared scrubber tells neither level nor value where clips differ; each clip keeps its."""
-    row = "{{ beside(trajectories('mnist'), trajectories('mnist', count=1)) }}\n"
-    site = load_site(write_site(tmp_path, FULL, row))
-    pages = read_pages(site)
-    first, second = manifest_for(pages).figures
-    axes = (MediaAxis(each, "", tuple(n / 100 for n in range(101))) for each in ("t", "σ"))
-    shown = [replace(each, axis=axis) for each, axis in zip((first, second), axes, strict=True)]
-    tree = parse(render_site(site, pages, Manifest(tuple(shown)))["index.html"])
-    (div,) = (each for each in tree.iter("div") if "row" in each.get("class", "").split())
-    assert div.get("class") == "row wide row-of-2 together differing"
-    *own, shared = (each for each in div.iter("input") if each.get("type") == "range")
-    assert (shared.get("aria-valuetext"), shared.get("data-text")) == (
-        "100 % of the way",
-        "{fraction} % of the way; {each}",
-    )
-    assert [each.get("aria-valuetext") for each in own] == ["level 0, t 0 ", "level 0, σ 0 "]
-    readouts = ["".join(p.itertext()).split() for p in div.iter("p") if p.get("class") == "readout"]
-    assert readouts == [["k", "=", "0", "t", "=", "0"], ["k", "=", "0", "σ", "=", "0"], []]
-
-
 def test_further_page(tmp_path: Path) -> None:
     """A further page has a menu and links that lead up; a figure without media is told."""
     path = write_site(tmp_path, FULL, INDEX)
@@ -266,20 +233,6 @@ def test_nothing_is_forgotten() -> None:
         "output cache_dir icon year type theme fields verbatim analytics"
     )
     assert fields - set(fixed.split()) == {path.rpartition(".")[2] for path in WORDS.split()}
-
-
-def test_sections_in_the_menu(tmp_path: Path) -> None:
-    """Of several pages the open one has its sections in the menu, from two on."""
-    config = write_site(tmp_path, 'title = "T"\n', "## One\n\n## Two\n")
-    (config.parent / "pages/more.md").write_text("# More\n\n## Alone\n", encoding="utf-8")
-    pages = read_pages(load_site(config))
-    texts = render_site(load_site(config), pages, manifest_for(pages))
-    menus = [next(parse(texts[uri]).iter("nav")) for uri in ("index.html", "more/index.html")]
-    found = [[a.get("href") for a in nav.iter("a")] for nav in menus]
-    assert [[link for link in links if link[0] == "#"] for links in found] == [
-        ["#h-one", "#h-two"],
-        [],
-    ]
 
 
 HOSTILE = [

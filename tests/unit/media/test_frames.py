@@ -9,13 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from sitegen.media.frames import enlarge, reduce, scale_factor, sheet, to_uint8
+from sitegen.media.frames import enlarge, scale_factor, sheet, to_uint8
 from sitegen.media.manifest import Cells, TreeNode
-
-RED = (255, 0, 7)
-pictures = arrays.arrays(
-    np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 4), st.integers(1, 4), st.just(3))
-)
 
 
 @given(
@@ -36,30 +31,6 @@ def test_rounding_is_exact(images: Any) -> None:
     assert frames.shape == (1, 2, 3, 3)
     for channel in range(3):
         assert frames[..., channel].ravel().tolist() == expected
-
-
-def test_reduced_images() -> None:
-    """Squares of pixels are averaged, incomplete ones at the edge as well."""
-    images = np.zeros((2, 4, 5, 3), np.uint8)
-    images[1, :2, :2] = [[RED, RED], [(1, 0, 7), (1, 0, 7)]]
-    reduced = reduce(images, 2)
-    assert reduced.shape == (2, 2, 3, 3)
-    assert reduced[1, 0, 0].tolist() == [128, 0, 7]
-    assert not reduced[0].any()
-    assert reduce(images, 1) is images
-
-
-def test_cells_of_a_grid() -> None:
-    """Each picture is in its cell, and paper is between cells and in the free ones."""
-    pictures = np.full((5, 2, 3, 3), 7, np.uint8)
-    cells = Cells(5, 3, 2, 3, gap=1)
-    frame = sheet(pictures, cells)
-    assert frame.shape == (5, 11, 3)
-    for x, y in ((0, 0), (4, 0), (8, 0), (0, 3), (4, 3)):
-        assert (frame[y : y + 2, x : x + 3] == 7).all()
-    assert (frame == 255).sum() == 3 * (5 * 11 - 5 * 6)
-    assert (frame[:, 3] == 255).all()
-    assert (frame[3:, 8:] == 255).all()
 
 
 def test_cells_of_a_tree() -> None:

@@ -129,15 +129,6 @@ def test_missing_files(folder: Path) -> None:
         describe(sampler, "flow")
 
 
-def test_calls_do_not_share_memory(folder: Path) -> None:
-    """A sampler that changes its arguments, or returns one buffer, changes no other state."""
-    host = Host(written(folder, "return normal\n", "normal *= 2; self.x = normal; return self.x\n"))
-    first, before = host.call("start", X)[0], X.copy()
-    host.call("start", X + 1)
-    assert np.array_equal(X, before)
-    assert np.array_equal(first, 2 * X)
-
-
 def test_results_of_torch_on_all_cores(folder: Path) -> None:
     """A bfloat16 tensor is a state, and the author's torch has all threads, sitegen's has one."""
     code = "import torch; self.threads = torch.get_num_threads()\n        "

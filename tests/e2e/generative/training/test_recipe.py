@@ -1,6 +1,5 @@
 """The folder of a finished run is a model, and a card of our own making fits its images."""
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -280,22 +279,3 @@ def test_small_card() -> None:
         assert made.schedule[100] == pytest.approx(size * 5 / 7)
         assert (heat_of(made).parameterization, made.bands) == ("preconditioned", ())
     assert not recipe.small_card(28, 1, 49).bands
-
-
-@pytest.mark.parametrize("size", [28, 32, 36, 48, 64, 128, 256])
-@pytest.mark.parametrize("levels", [50, 100, 1000])
-def test_as_cascade(size: int, levels: int) -> None:
-    """A band begins where what it does not see is below the noise; coarse levels are all seen."""
-    made = recipe.small_card(size, 3, levels)
-    sides = [band.side or size for band in made.bands]
-    assert sides[-1] == 10
-    assert sides == sorted(sides, reverse=True)
-    for band, side in zip(made.bands[1:], sides[1:], strict=True):
-        blur = made.schedule[band.lowest_level]
-        assert math.exp(-((math.pi * side / size * blur) ** 2) / 2) < 0.01
-    visited = made.visited_levels
-    few = made.bands[-1].lowest_level
-    assert visited[: levels - few + 1] == tuple(range(levels, few - 1, -1))
-    assert len(made.bands) == 3 or size > 48
-    assert made.steps < 0.8 * levels
-    assert visited[-2] <= 4 * levels // 100 + 2

@@ -127,19 +127,6 @@ def test_grey_folder(tmp_path: Path) -> None:
         read_images(tmp_path, channels=1)
 
 
-@pytest.mark.parametrize("source", ["pictures", "idx"])
-def test_scaled(tmp_path: Path, source: str) -> None:
-    """A size asked for: blocks are averaged, whatever the source."""
-    if source == "pictures":
-        save(random(8, 8), tmp_path / "a.png")
-    else:
-        (tmp_path / IDX).write_bytes(idx(random(1, 8, 8)))
-    whole = read_images(tmp_path).astype(float)
-    factor = whole.shape[-1] // 4
-    blocks = whole.reshape(*whole.shape[:2], 4, factor, 4, factor).mean((3, 5))
-    assert np.abs(read_images(tmp_path, 4) - blocks).max() <= 1
-
-
 @pytest.mark.parametrize("read", [read_images, image_side])
 def test_nothing_there(tmp_path: Path, read: Callable[[Path], object]) -> None:
     """What is not there, holds nothing, or is no picture is refused, each in its own words."""

@@ -16,10 +16,7 @@ from sitegen.generative.checkpoints.weights import prefixes, save_weights
 from sitegen.generative.process.model import Model
 from tests.support.lessons import (
     cascade,
-    cascade_card,
     dct,
-    idct,
-    images,
     kept,
     model,
     preconditioned,
@@ -32,36 +29,6 @@ LEVELS = torch.tensor([1, 4, 5, 8])
 def states(count: int, channels: int = 1) -> Tensor:
     """Some states."""
     return torch.rand(count, channels, 8, 8, generator=torch.Generator().manual_seed(3))
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("level", [3, 4, 5, 8])
-def test_low_bands_by_hand(level: int, channels: int) -> None:
-    """The mean is A_{k−1}(x̂_0 + √R_k r); r are lowest cosines, seen as such or as a small image."""
-    known, u = cascade_card(channels), states(4, channels)
-    pictures = images(channels=channels).double().numpy() / 255
-    data, sigma = dct(pictures), known.training_noise_std
-    mean, variance = data.mean(0), data.var(0)
-    here, below = kept(known, level), kept(known, level - 1)
-    total = here**2 * variance + sigma**2
-    away = dct(u.double().numpy()) - here * mean
-    wanted = mean + here * variance / total * away
-    made, side = cascade(channels), 3 if level >= 5 else 4
-    if level >= 5:
-        z = torch.from_numpy(away / np.sqrt(total)).float()[..., :3, :3].reshape(4, -1)
-        r = made.networks[2](z, torch.full((4,), level / 8)).view(4, channels, 3, 3)
-    else:
-        low = np.zeros_like(data)  # the images without the cosines that it does not see
-        low[..., :4, :4] = data[..., :4, :4]
-        seen = idct(wanted[..., :4, :4]) / 2  # an orthonormal basis of half the side
-        small = (idct(low) - idct(low).mean()).std()
-        standard = torch.from_numpy((seen - pictures.mean()) / small).float()
-        answer = made.networks[1](standard, torch.full((4,), level))
-        r = torch.from_numpy(dct(answer.double().numpy()))
-    unknown = np.sqrt(variance * sigma**2 / total)[..., :side, :side]
-    wanted[..., :side, :side] += unknown * r.double().numpy()
-    found = dct(made(u, level).double().numpy())
-    assert np.abs(found - below * wanted).max() < 1e-5
 
 
 def test_jumps() -> None:

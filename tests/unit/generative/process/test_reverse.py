@@ -123,19 +123,6 @@ def test_breakdown_is_told(value: float) -> None:
     assert ("1 values that are not finite" in str(caught.value)) == (not math.isfinite(value))
 
 
-def test_breakdown_is_told_of_the_sample_by_its_number() -> None:
-    """Where samples have noise of their own it is the number and the seed, in any part of them."""
-
-    def answer(u: Tensor, level: int) -> Tensor:
-        return torch.where(torch.arange(len(u)).view(-1, 1, 1, 1) == 1, math.nan, u)
-
-    noise = independent(5, (3, 17, 40, 41), (1, 8, 8))
-    for part, number in ((noise, 17), (replace(noise, samples=noise.samples[1:4]), 40)):
-        steps = reverse_process(_Stub(small_card(), answer), _flat(len(part.samples)), part)
-        with pytest.raises(TargetError, match=f"level 7: sample {number} of seed 5 has 64 values"):
-            next(steps)
-
-
 def test_what_cannot_be(tiny_card: ModelCard) -> None:
     """Its steps keep no gradients; other shapes and noises are refused."""
     card = replace(heat_of(tiny_card), levels=2)
