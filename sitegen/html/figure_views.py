@@ -59,18 +59,20 @@ def figure_view(media: Media, page: str, number: str = "", caption: str = "") ->
     record, caption = media.record, caption or media.caption
     results = results_of(record) if record.results else None
     if "weights" in record.files:
-        choices = _choices(media, page)
+        shape: Literal["atlas", "sampler"] = "atlas" if "tiles" in record.files else "sampler"
+        choices = _choices(media, page) if shape == "sampler" else ()
+        maps = _maps(media, page) if shape == "atlas" else ()
         return FigureView(
-            media, page, "sampler", True, None, choices, results, number, caption=caption
+            media, page, shape, True, None, choices, maps, results, number, caption=caption
         )
     if record.cells is not None:
         clip = clip_view(media, record.cells)
         wide = clip.width > _COLUMN
     else:
         clip, wide = None, record.files["image"].width > _COLUMN
-    shape: Literal["clip", "still"] = "clip" if clip else "still"
+    still: Literal["clip", "still"] = "clip" if clip else "still"
     return FigureView(
-        media, page, shape, wide, clip, results=results, number=number, caption=caption
+        media, page, still, wide, clip, results=results, number=number, caption=caption
     )
 
 
@@ -131,7 +133,22 @@ def _choices(media: Media, page: str) -> tuple[ModelChoice, ...]:
     return tuple(choices)
 
 
-def _cost(size: int, gflop: JSON) -> str:
+def _maps(media: Media, page: str) -> tuple[Mapping[str, JSON], ...]:
+    """Return the models of an atlas: what its record says of each, with its name and its files."""
+    figure, maps = FigureView(media, page, "atlas", True), list[Mapping[str, JSON]]()
+    facts_of_all = sequence(media.record.parameters.get("choices"))
+    endings = ("", "-2")[: len(facts_of_all)]
+    for model, facts, ending in zip(media.record.models, facts_of_all, endings, strict=True):
+        assert isinstance(facts, Mapping)
+        files = {name: figure.uri(f"{name}{ending}") for name in ("model", "weights", "tiles")}
+        size = sum(media.record.files[f"{name}{ending}"].bytes for name in ("model", "weights"))
+        costs = [cost for cost in sequence(facts["gflop"]) if isinstance(cost, int | float)]
+        subject = {"name": model.name, "subject": model.subject or model.name}
+        maps.append({**facts, **subject, **files, "cost": _cost(size, sum(costs), "an image")})
+    return tuple(maps)
+
+
+def _cost(size: int, gflop: JSON, subject: str = "a sample") -> str:
     """Return a sentence on the download, `size` bytes and the engine's, and the time to sample."""
     engine = sum(path.stat().st_size for path in (resource("static") / "sampler").iterdir())
     download = f"Fetches {megabytes(engine + size)}"
@@ -140,7 +157,7 @@ def _cost(size: int, gflop: JSON) -> str:
     seconds = gflop / _RATE
     time = "under a second" if seconds < 0.75 else f"about {max(1, round(seconds))} seconds"
     time = "about a second" if time == "about 1 seconds" else time
-    return f"{download}; then a sample takes {time} on a laptop, longer on a phone."
+    return f"{download}; then {subject} takes {time} on a laptop, longer on a phone."
 
 
 def downloads(figure: FigureView) -> list[tuple[str, str, str]]:

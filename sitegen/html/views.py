@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from sitegen.content.groups import Group
 from sitegen.core.urls import relative
-from sitegen.media.manifest import Cells, Media
+from sitegen.media.manifest import JSON, Cells, Media
 
 
 @dataclass(frozen=True)
@@ -150,9 +150,10 @@ class ModelChoice:
 class FigureView:
     """A figure on the page with the path `page`.
 
-    shape: "clip", "still", or "sampler" for models that draw in the page
+    shape: "clip", "still", or "sampler" and "atlas" for models that draw in the page
     clip: its clip, if it has one
-    choices: the models that draw; a visitor chooses one
+    choices: the models of a sampler; a visitor chooses one
+    maps: the models of an atlas, with what a page needs to draw their tiles, as JSON
     number: number of the figure on its page, from "1", or "3a" under tabs
     results: what it measured: `summary`, `tables`, and `short`, the table shown below the figure
     hint: whether it says that its pictures can be opened; once a page
@@ -161,10 +162,11 @@ class FigureView:
 
     media: Media
     page: str
-    shape: Literal["clip", "still", "sampler"]
+    shape: Literal["clip", "still", "sampler", "atlas"]
     wide: bool
     clip: Clip | None = None
     choices: tuple[ModelChoice, ...] = ()
+    maps: tuple[Mapping[str, JSON], ...] = ()
     results: Mapping[str, Any] | None = None
     number: str = ""
     hint: bool = False
@@ -173,7 +175,8 @@ class FigureView:
     @property
     def standalone(self) -> str:
         """Link to the page of only this figure; empty if there is none."""
-        return "" if self.shape == "sampler" else relative(standalone_uri(self.media), self.page)
+        live = self.shape in ("sampler", "atlas")
+        return "" if live else relative(standalone_uri(self.media), self.page)
 
     def uri(self, name: str) -> str:
         """Return the link to one of the files."""
