@@ -108,7 +108,18 @@ def open_checkpoint(path: Path) -> Checkpoint:
     """
     size = regular_size(path, "checkpoint")
     if sniff(path) == "safetensors":
-        return _open_safetensors(path, size)
+        from safetensors import safe_open
+
+        with _damage(path):
+            with path.open("rb") as file:
+                length = int.from_bytes(file.read(8), "little")
+                if length > HEADER_BYTES:
+                    raise ValueError(f"its header claims {length} bytes")
+                # the library takes the last of two tensors with one name, and keeps that a secret
+                json.loads(file.read(length), object_pairs_hook=reject_duplicate_keys)
+            with safe_open(path, framework="pt") as opened:
+                tensors = {name: opened.get_tensor(name) for name in opened.offset_keys()}
+                return Checkpoint("weights", size, tensors, notes=opened.metadata() or {})
     value = _load_pth(path, size)
     if not isinstance(value, dict):
         raise _damaged(path, f"it holds a {type(value).__name__}, not a dict")
@@ -117,12 +128,33 @@ def open_checkpoint(path: Path) -> Checkpoint:
         return Checkpoint("state dict", size, _named(path, weights), buffers=buffers)
     step = value.get("step")
     step = step if isinstance(step, int) and 0 <= step < 1 << 63 else None
-    common: dict[str, Any] = {"bytes": size, "step": step, "heads": _heads(value)}
+    # Settings of attention are in a configuration that was saved with the weights.
+    tables = [item.state if isinstance(item, _StandIn) else item for item in value.values()]
+    tables += [inner for table in tables for inner in _table(table).values()]
+    heads = {
+        key: table[key]
+        for table in map(_table, tables)
+        for key in HEADS
+        if isinstance(table.get(key), int)
+    }
+    common: dict[str, Any] = {"bytes": size, "step": step, "heads": heads}
     if "ema_state_dict" in value and "schedule" in value:
         if not _table(value["ema_state_dict"]):
             raise RefusedError(f"{path}: its ema_state_dict holds no weights")
-        weights, blur = _named(path, value["ema_state_dict"]), _schedule(path, value["schedule"])
-        return Checkpoint("spectral", weights=weights, schedule=blur, **common)
+        blurs: Any = _table(value["schedule"]).get("values")
+        if _is_tensor(blurs) and blurs.dim() == 1 and len(blurs) <= MOST_LEVELS + 1:
+            blurs = blurs.tolist()
+        if not isinstance(blurs, list | tuple) or any(type(v) not in (int, float) for v in blurs):
+            raise RefusedError(
+                f"{path}: its schedule has no list of values, as IHDM-spectral saves, at most "
+                f"{MOST_LEVELS + 1:,}"
+            )
+        try:
+            schedule = BlurSchedule(tuple(blurs))
+        except (ConfigError, OverflowError) as error:
+            raise RefusedError(f"{path}: its schedule: {error}") from None
+        weights = _named(path, value["ema_state_dict"])
+        return Checkpoint("spectral", weights=weights, schedule=schedule, **common)
     if {"state", "param_groups"} <= value.keys():
         raise RefusedError(
             f"{path}: the state of an optimizer, not a model; give the model*.pt or, better, the "
@@ -161,21 +193,6 @@ def has_learned_variance(shapes: Mapping[str, tuple[int, ...]]) -> bool:
     """Return whether a U-Net with these shapes has two outputs per channel: noise and variance."""
     first, last = (shapes.get(name, ()) for name in ("input_blocks.0.0.weight", HEAD[0]))
     return len(first) == 4 and len(last) == 4 and last[0] == 2 * first[1]
-
-
-def _open_safetensors(path: Path, size: int) -> Checkpoint:
-    from safetensors import safe_open
-
-    with _damage(path):
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if length > HEADER_BYTES:
-                raise ValueError(f"its header claims {length} bytes")
-            # the library takes the last of two tensors with one name, and keeps that a secret
-            json.loads(file.read(length), object_pairs_hook=reject_duplicate_keys)
-        with safe_open(path, framework="pt") as opened:
-            tensors = {name: opened.get_tensor(name) for name in opened.offset_keys()}
-            return Checkpoint("weights", size, tensors, notes=opened.metadata() or {})
 
 
 def _load_pth(path: Path, size: int) -> object:
@@ -336,33 +353,6 @@ def _averages(path: Path, ema: object) -> dict[str, Any]:
         "averages": tuple(tensors),
         "decay": float(decay) if isinstance(decay, int | float) else None,
         "updates": updates if isinstance(updates, int) else None,
-    }
-
-
-def _schedule(path: Path, schedule: object) -> BlurSchedule:
-    values: Any = _table(schedule).get("values")
-    if _is_tensor(values) and values.dim() == 1 and len(values) <= MOST_LEVELS + 1:
-        values = values.tolist()
-    if not isinstance(values, list | tuple) or any(type(v) not in (int, float) for v in values):
-        raise RefusedError(
-            f"{path}: its schedule has no list of values, as IHDM-spectral saves, at most "
-            f"{MOST_LEVELS + 1:,}"
-        )
-    try:
-        return BlurSchedule(tuple(values))
-    except (ConfigError, OverflowError) as error:
-        raise RefusedError(f"{path}: its schedule: {error}") from None
-
-
-def _heads(value: Mapping[Any, Any]) -> dict[str, int]:
-    """Return the settings of attention in a configuration that was saved with the weights."""
-    tables = [item.state if isinstance(item, _StandIn) else item for item in value.values()]
-    tables += [inner for table in tables for inner in _table(table).values()]
-    return {
-        key: table[key]
-        for table in map(_table, tables)
-        for key in HEADS
-        if isinstance(table.get(key), int)
     }
 
 

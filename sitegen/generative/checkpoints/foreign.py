@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.files import read_json, sha256
-from sitegen.generative.card.card import CARD_NAME, BlurSchedule, FileRef, ModelCard, card_beside
+from sitegen.generative.card.card import CARD_NAME, FileRef, ModelCard, card_beside
 from sitegen.generative.card.networks import DiffusersUNet, UNetConfig
 from sitegen.generative.checkpoints.archive import OTHER_WAYS, open_checkpoint
 from sitegen.generative.checkpoints.kdiffusion import config_of, kdiffusion_card
@@ -61,27 +61,25 @@ def foreign_model(
             f"{CONFIG_NAME} next to it, or give its model card"
         )
     try:
-        return Foreign(path, _spectral_card(_flat(read_json(config)), schedule))
+        values = _flat(read_json(config))
+        names = ("image_size", "num_channels", "model_channels", "channel_mult")
+        if missing := [name for name in names if name not in values]:
+            raise ConfigError(f"lacks {', '.join(missing)}; give a model card instead")
+        unet = {key: values[key] for key in UNetConfig.__dataclass_fields__ if key in values}
+        training = values.get("training_noise_std", values.get("sigma")) or TRAINING_NOISE_STD
+        sampling = values.get("sampling_noise_std", values.get("delta")) or sampling_noise(training)
+        card = ModelCard(
+            image_size=values["image_size"],
+            channels=values["num_channels"],
+            levels=schedule.levels,
+            unet=UNetConfig(**unet),
+            blur=schedule,
+            training_noise_std=training,
+            sampling_noise_std=sampling,
+        )
+        return Foreign(path, card)
     except ConfigError as error:
         raise ConfigError(f"{config}: {error}") from None
-
-
-def _spectral_card(values: Mapping[str, Any], schedule: BlurSchedule) -> ModelCard:
-    names = ("image_size", "num_channels", "model_channels", "channel_mult")
-    if missing := [name for name in names if name not in values]:
-        raise ConfigError(f"lacks {', '.join(missing)}; give a model card instead")
-    unet = {key: values[key] for key in UNetConfig.__dataclass_fields__ if key in values}
-    training = values.get("training_noise_std", values.get("sigma")) or TRAINING_NOISE_STD
-    sampling = values.get("sampling_noise_std", values.get("delta")) or sampling_noise(training)
-    return ModelCard(
-        image_size=values["image_size"],
-        channels=values["num_channels"],
-        levels=schedule.levels,
-        unet=UNetConfig(**unet),
-        blur=schedule,
-        training_noise_std=training,
-        sampling_noise_std=sampling,
-    )
 
 
 def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,9 +102,38 @@ def _diffusers_model(folder: Path, levels: int | None, sampler: str | None) -> F
     config = read_json(network / CONFIG_NAME)
     if network == folder and "_class_name" not in config:
         return None
-    _refuse_code(folder, network)
-    weights = _weights(network)
-    unet = _unet(network / CONFIG_NAME, config)
+    # Diffusers would run modules in the folder, and classes that are not its own.
+    if code := sorted({*folder.glob("*.py"), *network.glob("*.py")}):
+        raise RefusedError(
+            f"{code[0]}: code in a model's folder is never run; if the model is a plain "
+            "UNet2DModel all the same, remove that file"
+        )
+    index, plain = folder / "model_index.json", ["diffusers", "UNet2DModel"]
+    owner = read_json(index).get("unet", plain) if index.is_file() else plain
+    if owner != plain:
+        raise RefusedError(
+            f"{index}: its unet is {json.dumps(owner)[:100]}; only diffusers' own UNet2DModel is "
+            f"loaded, and no code of others is run; {OTHER_WAYS}"
+        )
+    weights = next((network / name for name in _WEIGHTS if (network / name).is_file()), None)
+    if weights is None and any(network.glob("*.bin")):
+        raise RefusedError(
+            f"{network}: has its weights as a pickle (.bin), which may run code; save them as "
+            "safetensors: pipeline.save_pretrained(folder, safe_serialization=True)"
+        )
+    if weights is None:
+        lacks = f"has no {_WEIGHTS[0]}; larger models in parts are not supported"
+        raise RefusedError(f"{network}: {lacks}; {OTHER_WAYS}")
+    path = network / CONFIG_NAME
+    only = {"_class_name": "UNet2DModel", "num_class_embeds": None, "class_embed_type": None}
+    require(path, config, only)
+    if "auto_map" in config:
+        raise RefusedError(f"{path}: auto_map names third-party code, which is never run")
+    missing = [key for key in ("sample_size", "in_channels", "out_channels") if key not in config]
+    if missing:
+        raise RefusedError(f"{path}: lacks {', '.join(missing)}")
+    if config["in_channels"] != config["out_channels"]:
+        raise RefusedError(f"{path}: in_channels and out_channels differ; {OTHER_WAYS}")
     schedulers = (folder / "scheduler" / SCHEDULER_NAME, folder / SCHEDULER_NAME)
     scheduler = next((path for path in schedulers if path.is_file()), None)
     if scheduler is None:
@@ -115,59 +142,9 @@ def _diffusers_model(folder: Path, levels: int | None, sampler: str | None) -> F
         )
     schedule = schedule_of(scheduler, read_json(scheduler), levels, sampler)
     reference = FileRef(weights.relative_to(folder).as_posix(), sha256(weights))
-    fields = {**schedule.fields, "unet": unet, "weights": reference}
     try:
+        fields = {**schedule.fields, "unet": DiffusersUNet.of(config), "weights": reference}
         card = ModelCard(config["sample_size"], config["in_channels"], schedule.levels, **fields)
     except ConfigError as error:
-        raise RefusedError(f"{network / CONFIG_NAME}: {error}") from None
-    return Foreign(weights, card, schedule.sampler)
-
-
-def _refuse_code(folder: Path, network: Path) -> None:
-    """Refuse code that diffusers would run: modules in the folder, or classes that are not its
-    own.
-    """
-    if code := sorted({*folder.glob("*.py"), *network.glob("*.py")}):
-        raise RefusedError(
-            f"{code[0]}: code in a model's folder is never run; if the model is a plain "
-            "UNet2DModel all the same, remove that file"
-        )
-    index = folder / "model_index.json"
-    if not index.is_file():
-        return
-    owner = read_json(index).get("unet", ["diffusers", "UNet2DModel"])
-    if owner != ["diffusers", "UNet2DModel"]:
-        raise RefusedError(
-            f"{index}: its unet is {json.dumps(owner)[:100]}; only diffusers' own UNet2DModel is "
-            f"loaded, and no code of others is run; {OTHER_WAYS}"
-        )
-
-
-def _weights(network: Path) -> Path:
-    if files := [network / name for name in _WEIGHTS if (network / name).is_file()]:
-        return files[0]
-    if any(network.glob("*.bin")):
-        raise RefusedError(
-            f"{network}: has its weights as a pickle (.bin), which may run code; save them as "
-            "safetensors: pipeline.save_pretrained(folder, safe_serialization=True)"
-        )
-    raise RefusedError(
-        f"{network}: has no {_WEIGHTS[0]}; larger models in parts are not supported; {OTHER_WAYS}"
-    )
-
-
-def _unet(path: Path, config: Mapping[str, Any]) -> DiffusersUNet:
-    """Return the network of a configuration. Raises RefusedError unless it is a supported U-Net."""
-    plain = {"_class_name": "UNet2DModel", "num_class_embeds": None, "class_embed_type": None}
-    require(path, config, plain)
-    if "auto_map" in config:
-        raise RefusedError(f"{path}: auto_map names third-party code, which is never run")
-    missing = [key for key in ("sample_size", "in_channels", "out_channels") if key not in config]
-    if missing:
-        raise RefusedError(f"{path}: lacks {', '.join(missing)}")
-    if config["in_channels"] != config["out_channels"]:
-        raise RefusedError(f"{path}: in_channels and out_channels differ; {OTHER_WAYS}")
-    try:
-        return DiffusersUNet.of(config)
-    except ConfigError as error:
         raise RefusedError(f"{path}: {error}") from None
+    return Foreign(weights, card, schedule.sampler)

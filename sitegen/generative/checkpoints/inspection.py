@@ -11,6 +11,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from math import prod
 from pathlib import Path
@@ -421,37 +422,32 @@ class Architecture:
 
 def infer(shapes: Shapes) -> Architecture | None:
     """Return the dimensions of the U-Net with weights of these names and shapes, else None."""
-    try:
-        return _infer(shapes)
-    except (KeyError, ValueError, IndexError, ZeroDivisionError):
-        return None
-
-
-def _infer(shapes: Shapes) -> Architecture:
-    base = shapes["time_embed.0.weight"][1]
-    first, channels, *_ = shapes["input_blocks.0.0.weight"]
-    count = 1 + max(int(match[1]) for match in _matches(r"input_blocks\.(\d+)\.", shapes))
-    resampling, blocks = _resampling(shapes, count)
-    if count % (blocks + 1):
-        raise ValueError("levels of different length")
-    starts = range(1, count, blocks + 1)
-    outputs = [shapes[f"input_blocks.{start}.0.out_layers.3.weight"][0] for start in starts]
-    if first != outputs[0] or any(width % base for width in outputs):
-        raise ValueError("not a multiple of the base width")
-    modulation = shapes["input_blocks.1.0.emb_layers.1.weight"][0]
-    attended = [f"input_blocks.{start}.1.qkv.weight" in shapes for start in starts]
-    return Architecture(
-        channels=channels,
-        model_channels=base,
-        channel_mult=tuple(width // base for width in outputs),
-        num_res_blocks=blocks,
-        attention_levels=tuple(
-            level for level, has_attention in enumerate(attended) if has_attention
-        ),
-        resampling=resampling,
-        use_scale_shift_norm=modulation == 2 * outputs[0],
-        num_classes=shapes["label_emb.weight"][0] if "label_emb.weight" in shapes else None,
-    )
+    with suppress(KeyError, ValueError, IndexError, ZeroDivisionError):
+        base = shapes["time_embed.0.weight"][1]
+        first, channels, *_ = shapes["input_blocks.0.0.weight"]
+        count = 1 + max(int(match[1]) for match in _matches(r"input_blocks\.(\d+)\.", shapes))
+        resampling, blocks = _resampling(shapes, count)
+        if count % (blocks + 1):
+            raise ValueError("levels of different length")
+        starts = range(1, count, blocks + 1)
+        outputs = [shapes[f"input_blocks.{start}.0.out_layers.3.weight"][0] for start in starts]
+        if first != outputs[0] or any(width % base for width in outputs):
+            raise ValueError("not a multiple of the base width")
+        modulation = shapes["input_blocks.1.0.emb_layers.1.weight"][0]
+        attended = [f"input_blocks.{start}.1.qkv.weight" in shapes for start in starts]
+        return Architecture(
+            channels=channels,
+            model_channels=base,
+            channel_mult=tuple(width // base for width in outputs),
+            num_res_blocks=blocks,
+            attention_levels=tuple(
+                level for level, has_attention in enumerate(attended) if has_attention
+            ),
+            resampling=resampling,
+            use_scale_shift_norm=modulation == 2 * outputs[0],
+            num_classes=shapes["label_emb.weight"][0] if "label_emb.weight" in shapes else None,
+        )
+    return None
 
 
 def _resampling(shapes: Shapes, count: int) -> tuple[Resampling | None, int]:

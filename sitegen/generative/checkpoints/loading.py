@@ -21,7 +21,6 @@ from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.files import regular_size, sha256
 from sitegen.generative.card.card import (
     CARD_NAME,
-    BlurSchedule,
     ModelCard,
     card_beside,
     presets,
@@ -99,7 +98,18 @@ def load_model(
             f"{file}: a checkpoint does not contain its image size, levels, blur or heads; give "
             f"its card (a {CARD_NAME}) or a preset ({choices})"
         )
-    return _assemble(own_card, read_weights(file, own_card), precision).to(device)
+    weights, networks = read_weights(file, own_card), []
+    for prefix, band in zip(prefixes(own_card), own_card.networks, strict=True):
+        with torch.device("meta"):
+            network = new_network(band, own_card.channels, own_card.image_size)
+        network_weights = {name: weights[prefix + name] for name in network.state_dict()}
+        # `assign`, since parameters on the device "meta" have no memory to copy into.
+        network.load_state_dict(network_weights, strict=True, assign=True)
+        foreign_network = isinstance(band.unet, DiffusersUNet)
+        networks.append(DiffusersAdapter(network) if foreign_network else network)
+    statistics = _statistics(weights) if own_card.has_statistics else None
+    model = model_with(own_card, networks, statistics, precision)
+    return model.eval().requires_grad_(False).to(device)
 
 
 def read_weights(path: Path, card: ModelCard) -> dict[str, Tensor]:
@@ -151,7 +161,14 @@ def _of_torch(
     if card.has_statistics:
         needs = "which a preconditioned or guided model needs"
         raise RefusedError(f"{path}: a .pth has no statistics of the data, {needs}")
-    _check_schedule(path, card, checkpoint.schedule)
+    if (stored := checkpoint.schedule) is not None:  # with which the weights were trained
+        sigmas = card.schedule.sigmas
+        if len(sigmas) != len(stored.sigmas) or not all(map(isclose, sigmas, stored.sigmas)):
+            raise RefusedError(
+                f"{path}: holds a blur schedule of {stored.levels} levels up to "
+                f"{stored.sigmas[-1]:g} pixels, which is not the card's; give the card its values, "
+                "as [blur] schedule"
+            )
     shapes = network_shapes(card)
     tensors = dict(checkpoint.weights)
     if "label_emb.weight" in tensors and card.labels is None:
@@ -193,18 +210,6 @@ def _averages_by_name(
     tensors = dict(zip(shapes, checkpoint.averages, strict=True))
     _check_shapes(path, shapes_of(tensors), shapes, card, "ema: ")
     return tensors
-
-
-def _check_schedule(path: Path, card: ModelCard, stored: BlurSchedule | None) -> None:
-    """Check that a schedule in the file is the card's, since the weights were trained with it."""
-    if stored is None:
-        return
-    sigmas = card.schedule.sigmas
-    if len(sigmas) != len(stored.sigmas) or not all(map(isclose, sigmas, stored.sigmas)):
-        raise RefusedError(
-            f"{path}: holds a blur schedule of {stored.levels} levels up to {stored.sigmas[-1]:g} "
-            "pixels, which is not the card's; give the card its values, as [blur] schedule"
-        )
 
 
 def _of_sitegen(
@@ -251,21 +256,6 @@ def _check_shapes(
 ) -> None:
     if lines := differences(shapes, expected):
         raise RefusedError(f"{path}: {part}{mismatch(lines, shapes, card)}")
-
-
-def _assemble(card: ModelCard, weights: Mapping[str, Tensor], precision: Precision) -> CardModel:
-    networks = []
-    for prefix, band in zip(prefixes(card), card.networks, strict=True):
-        with torch.device("meta"):
-            network = new_network(band, card.channels, card.image_size)
-        network_weights = {name: weights[prefix + name] for name in network.state_dict()}
-        # `assign`, since parameters on the device "meta" have no memory to copy into.
-        network.load_state_dict(network_weights, strict=True, assign=True)
-        foreign = isinstance(band.unet, DiffusersUNet)
-        networks.append(DiffusersAdapter(network) if foreign else network)
-    statistics = _statistics(weights) if card.has_statistics else None
-    model = model_with(card, networks, statistics, precision)
-    return model.eval().requires_grad_(False)
 
 
 def _statistics(weights: Mapping[str, Tensor]) -> Statistics:
