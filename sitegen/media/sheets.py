@@ -33,7 +33,8 @@ def contact_cells(count: int, side: int) -> Cells:
     size = max(1, -(-_LEAST // side)) * side
     columns = max(1, min(count, (_WIDTH - 2 * _MARGIN) // (size + _GAP)))
     columns = columns // 10 * 10 or columns
-    return Cells(count, size, size + _TEXT, columns, _GAP, texts=tuple(map(str, range(count))))
+    texts = tuple(map(str, range(count)))
+    return Cells(count, size, size + _TEXT, columns, _GAP, texts=texts, strip=_TEXT)
 
 
 def contact_size(cells: Cells) -> tuple[int, int]:
@@ -63,7 +64,9 @@ def strip(moments: Mapping[str, Frame]) -> Frame:
     """Return moments of a clip side by side, each above its label."""
     frames = np.stack([*moments.values()])
     count, height, width, _ = frames.shape
-    return sheet(frames, Cells(count, width, height + _TEXT, count, _GAP, texts=tuple(moments)))
+    texts = tuple(moments)
+    cells = Cells(count, width, height + _TEXT, count, _GAP, texts=texts, strip=_TEXT)
+    return sheet(frames, cells)
 
 
 def png(frame: Frame, **options: Any) -> bytes:

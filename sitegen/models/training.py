@@ -18,7 +18,7 @@ from sitegen.core.progress import Reporter, clock, duration, megabytes
 from sitegen.core.signals import stop_on_signals
 from sitegen.core.source import shown
 from sitegen.core.urls import slug_fault
-from sitegen.generative.card.card import STATE_NAME, ModelCard
+from sitegen.generative.card.card import CARD_NAME, STATE_NAME, ModelCard
 from sitegen.generative.card.limits import DEFAULT_LEVELS
 from sitegen.generative.data.images import image_side, read_images, require_enough
 from sitegen.generative.data.labels import Labels, read_labels
@@ -39,6 +39,7 @@ from sitegen.generative.training.duration import (
     chosen_for,
     options_for,
 )
+from sitegen.generative.training.options import TrainingOptions
 from sitegen.generative.training.residual import IMAGES, residual_shares
 from sitegen.generative.training.train import (
     DRAWN,
@@ -48,6 +49,7 @@ from sitegen.generative.training.train import (
     Progress,
     Run,
     Training,
+    read_state,
 )
 from sitegen.media.frames import to_uint8
 from sitegen.media.sheets import contact_sheet, png
@@ -158,7 +160,9 @@ def train_model(
             err=True,
         )
         raise SystemExit(128 + (stop.signal or 0))
-    sizes = recipe.model_sizes(folder)
+    files = (written.weights, written.prior, written.example)
+    names = [*(part.file for part in files if part), CARD_NAME]
+    sizes = {file: (folder / file).stat().st_size for file in names}
     parts = ", ".join(f"{file} {megabytes(size)}" for file, size in sizes.items())
     report.note(
         f"{name}: trained on {written.training['images_seen']:,} images, the last session in "
@@ -182,13 +186,13 @@ def prepare(name: str, options: TrainOptions, report: TrainingReporter, started:
     precision = training_precision(options.precision, device)
     changes: dict[str, Any] = {"images": options.images, "seed": options.seed}
     changes = {key: value for key, value in changes.items() if value is not None}
-    saved = recipe.saved_choices(folder)
+    saved = read_state(folder / STATE_NAME, torch.device("cpu"))
     labels = read_labels(options.data, options.labels == "idx") if options.labels else None
     measured, ends_at = IMAGES, None
     if saved is not None:
-        card, choices = saved
+        card = ModelCard.from_toml(saved["toml"], str(folder / STATE_NAME))
         _require_same(name, options, card, labels)
-        choices = replace(choices, **changes)
+        choices = TrainingOptions(**{**saved["options"], **changes})
         if options.minutes is not None:
             report.note(
                 f"the length of {name} was chosen when it began, and --minutes does not change it; "

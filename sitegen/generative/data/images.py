@@ -131,6 +131,7 @@ def _scaled_dataset(
 
 
 def _read_pictures(folder: Path, image_size: int | None, choose: Choice | None) -> Images:
+    """Return the chosen pictures (N, C, H, W) of a folder; C is 1 if all are grey."""
     files = find_pictures(folder)
     if not files:
         raise _nothing(folder)
@@ -154,7 +155,13 @@ def _read_pictures(folder: Path, image_size: int | None, choose: Choice | None) 
                 f"{file}: is {size} pixels{other}; use squares of one "
                 "size, or scale their middle squares with --image-size"
             )
-    return _stacked(pictures)
+    if all(picture.ndim == 2 for picture in pictures):
+        return np.stack(pictures)[:, None]
+    colour = [
+        picture if picture.ndim == 3 else np.repeat(picture[:, :, None], 3, axis=2)
+        for picture in pictures
+    ]
+    return np.stack(colour).transpose(0, 3, 1, 2)
 
 
 def _nothing(folder: Path) -> RefusedError:
@@ -164,17 +171,6 @@ def _nothing(folder: Path) -> RefusedError:
         f"{folder}: holds no pictures ({', '.join(sorted(SUFFIXES))}), no MNIST-format "
         f"training images and no binary CIFAR{others}"
     )
-
-
-def _stacked(pictures: list[RawImage]) -> Images:
-    """Stack pictures (H, W) or (H, W, 3) of one size to (N, C, H, W); C is 1 if all are grey."""
-    if all(picture.ndim == 2 for picture in pictures):
-        return np.stack(pictures)[:, None]
-    colour = [
-        picture if picture.ndim == 3 else np.repeat(picture[:, :, None], 3, axis=2)
-        for picture in pictures
-    ]
-    return np.stack(colour).transpose(0, 3, 1, 2)
 
 
 def find_pictures(folder: Path) -> list[Path]:
@@ -202,8 +198,16 @@ def read_picture(file: Path, image_size: int | None = None, data: bytes | None =
             )
         opened.load()
         ImageOps.exif_transpose(opened, in_place=True)
-        picture = _eight_bits(opened)
-    pixels = np.asarray(picture)
+        if opened.mode in ("I", "F"):
+            raise ValueError("its pixels have 32 bits; save it with 8 or 16")
+        if opened.mode.startswith("I;16"):
+            # 65,535 = 257 · 255, so this rounds to the nearest of 256 values.
+            pixels = ((np.asarray(opened).astype(np.uint32) + 128) // 257).astype(np.uint8)
+        else:
+            alpha = opened.convert("RGBA").getchannel("A") if opened.has_transparency_data else None
+            if alpha is not None and alpha.getextrema()[0] != 255:
+                raise ValueError("it has transparent pixels; put it on a background first")
+            pixels = np.asarray(opened.convert("L" if opened.mode in ("1", "L", "LA") else "RGB"))
     grey = pixels.ndim == 3 and bool((pixels == pixels[..., :1]).all())
     return scaled(pixels[..., 0] if grey else pixels, image_size)
 
@@ -231,17 +235,3 @@ def scaled(picture: RawImage, image_size: int | None) -> RawImage:
     # Average whole blocks exactly; use a general filter for other ratios.
     method = Image.Resampling.BICUBIC if side % image_size else Image.Resampling.BOX
     return np.asarray(square.resize((image_size, image_size), method))
-
-
-def _eight_bits(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith("I;16"):
-        sixteen = np.asarray(picture).astype(np.uint32)
-        # 65,535 = 257 · 255, so this rounds to the nearest of 256 values.
-        return Image.fromarray(((sixteen + 128) // 257).astype(np.uint8))
-    if picture.mode in ("I", "F"):
-        raise ValueError("its pixels have 32 bits; save it with 8 or 16")
-    alpha = picture.convert("RGBA").getchannel("A") if picture.has_transparency_data else None
-    if alpha is not None and alpha.getextrema()[0] != 255:
-        raise ValueError("it has transparent pixels; put it on a background first")
-    mode = "L" if picture.mode in ("1", "L", "LA") else "RGB"
-    return picture if picture.mode == mode else picture.convert(mode)

@@ -43,10 +43,26 @@ def read_labels(path: Path, idx: bool = False) -> Labels:
     if not idx and images:
         raise RefusedError(f"{shown(images[0])}: is no folder of classes; use --labels idx")
     if idx:
-        numbers = _numbers_beside(images[0])
+        first, stem = images[0], images[0].name.removesuffix(".gz")
+        name = re.sub(r"images(.)idx[34]", r"labels\1idx1", stem)
+        files = [first.with_name(name + end) for end in ("", ".gz")]
+        file = next((file for file in files if name != stem and file.is_file()), None)
+        if file is None:
+            raise RefusedError(f"{shown(first)}: has no labels; MNIST's are in {name} beside it")
+        numbers = read_idx(file, "labels", (1,)).astype(np.int64)
         names = tuple(str(number) for number in range(int(numbers.max()) + 1))
         return Labels(names, numbers)
-    classes = [_class_of(file, path) for file in find_pictures(path)]
+    classes = list[str]()
+    for file in find_pictures(path):
+        folder, *others = file.relative_to(path).parts
+        if not others:
+            raise RefusedError(
+                f"{shown(file)}: is in no folder of a class; put every picture into one, or leave "
+                "out --labels"
+            )
+        if len(folder) > _NAME or not folder.isprintable():
+            raise RefusedError(f"{shown(path)}: the folder {folder[:40]!r} has no name for a class")
+        classes.append(folder)
     names = tuple(sorted({*classes}, key=natural_order))
     if not 2 <= len(names) <= MOST_CLASSES:
         few = "one class" if names else "no classes"
@@ -56,28 +72,6 @@ def read_labels(path: Path, idx: bool = False) -> Labels:
         )
     places = {name: place for place, name in enumerate(names)}
     return Labels(names, np.array([places[name] for name in classes], np.int64))
-
-
-def _numbers_beside(images: Path) -> NDArray[np.int64]:
-    """Return the labels (N,) in the file beside images in MNIST's format; RefusedError if none."""
-    name = re.sub(r"images(.)idx[34]", r"labels\1idx1", images.name.removesuffix(".gz"))
-    files = [images.with_name(name + end) for end in ("", ".gz")]
-    file = next((file for file in files if name not in images.name and file.is_file()), None)
-    if file is None:
-        raise RefusedError(f"{shown(images)}: has no labels; MNIST's are in {name} beside it")
-    return read_idx(file, "labels", (1,)).astype(np.int64)
-
-
-def _class_of(file: Path, folder: Path) -> str:
-    first, *others = file.relative_to(folder).parts
-    if not others:
-        raise RefusedError(
-            f"{shown(file)}: is in no folder of a class; put every picture into one, or leave out "
-            "--labels"
-        )
-    if len(first) > _NAME or not first.isprintable():
-        raise RefusedError(f"{shown(folder)}: the folder {first[:40]!r} has no name for a class")
-    return first
 
 
 def natural_order(name: str) -> list[tuple[int, str]]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field, Strict
 
@@ -14,7 +12,6 @@ from sitegen.generative.card.parts import Number, table
 Whole = Annotated[int, Strict()]
 Rate = Annotated[Number, Field(gt=0)]
 Share = Annotated[Number, Field(ge=0, le=1)]
-_MAY_CHANGE = ("images", "save_every_s")
 
 
 @table
@@ -63,11 +60,6 @@ class TrainingOptions:
         """Number of optimizer steps of the run."""
         return self.images // self.batch_size
 
-    @property
-    def first_decay_step(self) -> int:
-        """The step from which the learning rate falls, 1 at least."""
-        return max(1, self.steps - int(self.decay_share * self.steps))
-
     def rate(self, step: int) -> float:
         """Return the learning rate of a step, 0 … steps − 1."""
         rise = min(1.0, (step + 1) / max(self.warmup_steps, 1))
@@ -78,20 +70,3 @@ class TrainingOptions:
     def ema_share(self, step: int) -> float:
         """Return the decay of the averages in a step, 0 …; it is smaller in the first steps."""
         return min(self.ema_decay, (2 + step) / (11 + step))
-
-    def conflicts(self, saved: Mapping[str, Any], step: int) -> list[str]:
-        """Describe how these options differ from those that a run was `saved` with at `step`.
-
-        `images` may grow. After the run has finished it may have any value.
-        """
-        differences = [
-            f"{name} was {saved[name]} and is now {value}"
-            for name, value in asdict(self).items()
-            if name not in _MAY_CHANGE and value != saved[name]
-        ]
-        unfinished = step < saved["images"] // saved["batch_size"]
-        if unfinished and self.images < saved["images"]:
-            differences.append(
-                f"images was {saved['images']} and is now {self.images}; it may only grow"
-            )
-        return differences

@@ -8,7 +8,6 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -46,13 +45,11 @@ from sitegen.generative.process.dissipation import (
 )
 from sitegen.generative.process.flow import FlowConfig
 from sitegen.generative.process.model import Model
-from sitegen.generative.training.options import TrainingOptions
 from sitegen.generative.training.residual import residual_shares
 from sitegen.generative.training.train import (
     Progress,
     Run,
     Training,
-    read_state,
 )
 
 Measuring = Callable[[int], AbstractContextManager[Callable[[], None]]]
@@ -289,18 +286,6 @@ def finished_card(run: Run) -> ModelCard | None:
     return card if whole and card.training.get("images_seen") == images_seen else None
 
 
-def saved_choices(folder: Path) -> tuple[ModelCard, TrainingOptions] | None:
-    """Return the card and the options of the run in a folder; None if there is none.
-
-    Raises RefusedError if the state is damaged.
-    """
-    path = folder / STATE_NAME
-    state = read_state(path, torch.device("cpu"))
-    if state is None:
-        return None
-    return ModelCard.from_toml(state["toml"], str(path)), TrainingOptions(**state["options"])
-
-
 class _Stopped(Exception):
     """Request to stop that came after the last step."""
 
@@ -320,7 +305,19 @@ def go_on(
     try:
         if not run.advance_to_end(report, stop):
             return None
-        residual = _measured(run, stop, measuring)
+        card, residual = run.model.card, dict[str, Tensor]()
+        if card.estimates_variance:
+            with measuring(card.steps) as advance:
+
+                def after_level() -> None:
+                    advance()
+                    if stop():
+                        raise _Stopped
+
+                model = run.averaged()
+                assert isinstance(model, Model)
+                images = run.training.images
+                residual[RESIDUAL] = residual_shares(model, images, after_level, run.measured)
         if run.looks:
             run.looks.draw(run)
     except _Stopped:
@@ -332,26 +329,6 @@ def go_on(
             f"{full}: not enough on {run.training.device} to train this; use smaller images"
         ) from error
     return _write_model(run, residual, time.monotonic() - started)
-
-
-def _measured(run: Run, stop: Callable[[], bool], measuring: Measuring) -> dict[str, Tensor]:
-    """Estimate the residual variance if the model needs it; raises _Stopped on request."""
-    card = run.model.card
-    if not card.estimates_variance:
-        return {}
-    with measuring(card.steps) as advance:
-
-        def after_level() -> None:
-            advance()
-            if stop():
-                raise _Stopped
-
-        model = run.averaged()
-        assert isinstance(model, Model)
-        shares = residual_shares(
-            model, run.training.images, advance=after_level, count=run.measured
-        )
-    return {RESIDUAL: shares}
 
 
 def _write_model(run: Run, residual: Mapping[str, Tensor], seconds: float) -> ModelCard:
@@ -372,32 +349,21 @@ def _write_model(run: Run, residual: Mapping[str, Tensor], seconds: float) -> Mo
             picture = as_png(training.images[0])
             write_atomic(folder / EXAMPLE_NAME, picture)
             example = FileRef(EXAMPLE_NAME, digest_bytes(picture))
-        file, recipe = FileRef(WEIGHTS_NAME, weights_sha256), _recipe(run, seconds)
+        recipe = {
+            "data": training.source,
+            "images": len(training.images),
+            "images_seen": run.step * training.options.batch_size,
+            "steps": run.step,
+            "precision": training.precision,
+            "device": training.device,
+            "seconds_last_session": round(seconds),
+            "options": asdict(training.options),
+        }
+        file = FileRef(WEIGHTS_NAME, weights_sha256)
         card = replace(card, weights=file, prior=prior, example=example, training=recipe)
         write_atomic(folder / CARD_NAME, card.to_toml().encode())
     return card
 
 
-def model_sizes(folder: Path) -> dict[str, int]:
-    """Return the bytes of each file of a model, by name."""
-    card = read_card(folder)
-    names = (part.file for part in (*_parts(card), card.example) if part)
-    return {name: (folder / name).stat().st_size for name in (*names, CARD_NAME)}
-
-
 def _parts(card: ModelCard) -> tuple[FileRef | None, ...]:
     return (card.weights, card.prior) if "prior" in card.abilities else (card.weights,)
-
-
-def _recipe(run: Run, seconds: float) -> dict[str, Any]:
-    training = run.training
-    return {
-        "data": training.source,
-        "images": len(training.images),
-        "images_seen": run.step * training.options.batch_size,
-        "steps": run.step,
-        "precision": training.precision,
-        "device": training.device,
-        "seconds_last_session": round(seconds),
-        "options": asdict(training.options),
-    }

@@ -125,10 +125,12 @@ class Run:
         `per_step` are the seconds of a step as they are now, with its share of saves and sheets.
         Once the learning rate falls, which depends on the number of steps, it stays.
         """
-        if self.ends_at is not None and self.step < self.options.first_decay_step:
+        options = self.options
+        constant_steps = max(1, options.steps - int(options.decay_share * options.steps))
+        if self.ends_at is not None and self.step < constant_steps:
             remaining_s = self.ends_at - time.monotonic()
             # One evaluation of a network takes about a third of its part in a step.
-            estimate = evaluations(self.model.card, self.measured) / (3 * self.options.batch_size)
+            estimate = evaluations(self.model.card, self.measured) / (3 * options.batch_size)
             self._end_at(self.step + max(1, int(remaining_s / per_step - estimate)))
 
     def weights(self) -> dict[str, Tensor]:
@@ -174,7 +176,26 @@ class Run:
         state = read_state(self.state_path, self.model.device)
         if state is None:
             return False
-        self._refuse_other(state)
+        options, saved = asdict(self.options), state["options"]
+        conflicts = [
+            f"{name} was {saved[name]} and is now {value}"
+            for name, value in options.items()
+            if name not in ("images", "save_every_s") and value != saved[name]
+        ]
+        # Once the run has finished, `images` may have any value.
+        unfinished = state["step"] < saved["images"] // saved["batch_size"]
+        if unfinished and self.options.images < saved["images"]:
+            fewer = f"images was {saved['images']} and is now {self.options.images}"
+            conflicts.append(f"{fewer}; it may only grow")
+        if state["card"] != self.model.card.digest:
+            conflicts = ["it trains another model"]
+        if state["data"] != self._data:
+            conflicts.append("it trains on other images")
+        if conflicts:
+            raise RefusedError(
+                f"{self.state_path}: belongs to another run: {'; '.join(conflicts)}. Use the same "
+                "options to resume it, choose another folder, or delete this one"
+            )
         try:
             for prefix, network in zip(prefixes(self.model.card), self.model.networks, strict=True):
                 weights = state["unet"].items()
@@ -189,19 +210,6 @@ class Run:
         card = self.model.card
         self.model.card = replace(card, subject=card.subject or state["subject"])
         return True
-
-    def _refuse_other(self, state: dict[str, Any]) -> None:
-        if state["card"] != self.model.card.digest:
-            conflicts = ["it trains another model"]
-        else:
-            conflicts = self.options.conflicts(state["options"], state["step"])
-        if state["data"] != self._data:
-            conflicts.append("it trains on other images")
-        if conflicts:
-            raise RefusedError(
-                f"{self.state_path}: belongs to another run: {'; '.join(conflicts)}. Use the same "
-                "options to resume it, choose another folder, or delete this one"
-            )
 
     def advance(self) -> Batch:
         """Take one optimizer step; return the levels (N,) and losses (N,) of its images."""
@@ -267,7 +275,9 @@ class Run:
             at_end = self.step == self.options.steps
             if at_end or (len(durations) >= FEWEST_TIMED and report_due()):
                 self._require_finite()
-                report(self._progress(recent, median(durations)))
+                loss = float(torch.cat([losses for _, losses in recent]).mean())
+                speed = self.options.batch_size / max(median(durations), 1e-9)
+                report(Progress(self.step, self.options.steps, loss, speed))
             if not at_end and save_due():
                 self.save()
             if not at_end and self.looks and look_due():
@@ -275,12 +285,6 @@ class Run:
             other_s += time.monotonic() - learned
         self.save()
         return self.step >= self.options.steps
-
-    def _progress(self, recent: Iterable[Batch], per_step: float) -> Progress:
-        """Return the progress of the run, given the seconds per step."""
-        loss = float(torch.cat([losses for _, losses in recent]).mean())
-        speed = self.options.batch_size / max(per_step, 1e-9)
-        return Progress(self.step, self.options.steps, loss, speed)
 
     def _require_finite(self) -> None:
         if not bool(self._finite):
