@@ -1027,7 +1027,7 @@ function comparing(figure) {
     split.setAttribute("aria-valuetext", fill(split.dataset.text, { n: split.value }));
   };
   when(split, "input", move);
-  new ResizeObserver(() => (split.style.height = `${media.offsetHeight}px`)).observe(media);
+  new ResizeObserver(() => (split.style.height = `calc(${media.offsetHeight}px + var(--thumb))`)).observe(media);
   for (const film of films) {
     const preload = film.poster ? "none" : "metadata"; // for its first frame
     Object.assign(film, { controls: false, loop: true, muted: true, tabIndex: -1, preload });

@@ -78,6 +78,7 @@ def test_before_and_after(browser: Browser, built: Path, width: int) -> None:
         split.press("End")
         assert (at(page, 0.7), split.get_attribute("aria-valuetext")) == (NAVY, "100 % Input")
         box = box_of(page.locator(".compare .view").first)
+        assert box_of(split)["height"] >= box["height"] + 30  # for its handle, below the pictures
         page.mouse.click(box["x"] + 0.25 * box["width"], box["y"] + 20)
         assert abs(int(split.input_value()) - 25) <= 2
         assert (at(page, 0.15), at(page, 0.4)) == (NAVY, TEAL)
