@@ -8,9 +8,10 @@ from pathlib import Path
 
 from sitegen.builder.install import remove_folder, require_ours
 from sitegen.builder.plan import BuildOptions, prepare
-from sitegen.builder.store import Store
+from sitegen.builder.store import OWN_NAMES, Store
 from sitegen.config.schema import Site
 from sitegen.core.compute import ComputeTarget
+from sitegen.core.errors import ConfigError
 from sitegen.core.source import shown
 
 
@@ -26,7 +27,12 @@ def clean(site: Site, *, store: bool = False) -> list[str]:
     folder = Store(site.cache_dir)
     is_stored = site.cache_dir.is_dir()
     if store and is_stored:
-        folder.require_alone()
+        names = {path.name for path in site.cache_dir.iterdir()} - OWN_NAMES
+        if names:  # then it is no store
+            raise ConfigError(
+                f"{site.cache_dir}: holds other files ({', '.join(sorted(names)[:3])}), so it is "
+                "not removed; remove objects/ and records/ in it yourself"
+            )
     # A lock would create the folder of a store that does not exist.
     with folder.locked() if is_stored else contextlib.nullcontext():
         removed = [output] if remove_folder(output) else []

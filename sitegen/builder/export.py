@@ -62,13 +62,23 @@ def export(config: Path, options: ExportOptions) -> list[Path]:
     with platform_errors(output):
         for name, figure in chosen.items():
             record = records[figure.key]
-            for ending in _endings(name, record, options):
+            files = record.files
+            is_drawing = "image" in files and files["image"].path.endswith(".svg")
+            has_strip = bool({"mp4", "poster", "image"} & files.keys()) and not is_drawing
+            available = {"mp4": "mp4" in files, "gif": "gif" in files}
+            available |= {"png": has_strip, "svg": is_drawing}
+            formats = [ending for ending in FORMATS if available[ending]]
+            lacking = [ending for ending in options.formats if ending not in formats]
+            if options.figures and lacking:
+                has = f"it has {', '.join(formats)}"
+                raise ConfigError(f"{name}: has no {' or '.join(lacking)}; {has}")
+            for ending in (ending for ending in formats if ending in (options.formats or formats)):
                 path = output / f"{name}.{ending}"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 if ending == "png":
                     _write_strip(record, options.levels, store, path)
                 else:
-                    source = record.files["image" if ending == "svg" else ending]
+                    source = files["image" if ending == "svg" else ending]
                     shutil.copyfile(store.object(source), path)
                 paths.append(path)
     return paths
@@ -86,19 +96,6 @@ def export_names(context: BuildContext) -> Mapping[str, PlannedFigure]:
         prefix = f"{folder}/" if count[planned.figure.id] > 1 else ""
         names[f"{prefix}{planned.figure.id}"] = planned
     return names
-
-
-def _endings(name: str, record: Record, options: ExportOptions) -> list[str]:
-    """Return the formats to write for a figure. Raises ConfigError if a named figure lacks one."""
-    files = record.files
-    is_drawing = "image" in files and files["image"].path.endswith(".svg")
-    has_strip = {"mp4", "poster", "image"} & files.keys() and not is_drawing
-    available = {"mp4": "mp4" in files, "gif": "gif" in files, "png": has_strip, "svg": is_drawing}
-    formats = [ending for ending in FORMATS if available[ending]]
-    lacking = [ending for ending in options.formats if ending not in formats]
-    if options.figures and lacking:
-        raise ConfigError(f"{name}: has no {' or '.join(lacking)}; it has {', '.join(formats)}")
-    return [ending for ending in formats if ending in (options.formats or formats)]
 
 
 def _write_strip(record: Record, levels: tuple[int, ...], store: Store, path: Path) -> None:

@@ -29,7 +29,8 @@ Records = dict[str, Record]
 _FOR_GIT = {".gitignore": "/lock\n/seconds.json\n/work/\n", ".gitattributes": "* -text\n"}
 """Rules for authors who track the store with git: results only, byte for byte."""
 
-_NAMES = {"objects", "records", "samplers", "work", "lock", "seconds.json"}
+OWN_NAMES = {*_FOR_GIT, "objects", "records", "samplers", "work", "lock", "seconds.json"}
+"""Names of all files and folders that a store has."""
 
 
 @dataclass(frozen=True)
@@ -148,15 +149,6 @@ class Store:
             shutil.rmtree(work, ignore_errors=True)
             stack.callback(shutil.rmtree, work, ignore_errors=True)
             yield
-
-    def require_alone(self) -> None:
-        """Raise ConfigError if the folder has files that no store has: then it is not ours."""
-        names = {path.name for path in self.root.iterdir()} - {*_FOR_GIT, *_NAMES}
-        if names:
-            raise ConfigError(
-                f"{self.root}: holds other files ({', '.join(sorted(names)[:3])}), so it is not "
-                "removed; remove objects/ and records/ in it yourself"
-            )
 
     def prune(self, keys: Collection[str]) -> tuple[int, int]:
         """Remove all records but those of `keys`, and the files that no record names any more.

@@ -158,7 +158,15 @@ def regular_size(path: Path, what: str) -> int:
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
-        raise RefusedError(f"{path}: there is no such {what}{_nearest(path)}") from None
+        hint, folder = "", next((parent for parent in path.parents if parent.is_dir()), None)
+        if folder is not None and folder != path.parent:
+            hint = f"; the folder {path.parent} is not there either"
+        elif folder is not None:
+            with contextlib.suppress(OSError):
+                names = sorted(entry.name for entry in folder.iterdir() if entry.name[0] != ".")
+                close = difflib.get_close_matches(path.name, names, n=3, cutoff=0.7)
+                hint = f"; did you mean {' or '.join(close)}?" if close else ""
+        raise RefusedError(f"{path}: there is no such {what}{hint}") from None
     except (OSError, ValueError) as error:
         raise RefusedError(f"{path}: cannot access this {what}: {_reason(error)}") from None
     if not stat.S_ISREG(status.st_mode):
@@ -242,21 +250,6 @@ def read_json(path: Path) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise RefusedError(f"{path}: holds no table")
     return value
-
-
-def _nearest(path: Path) -> str:
-    """Return a hint with names that resemble a missing `path`, as the end of a sentence."""
-    folder = next((parent for parent in path.parents if parent.is_dir()), None)
-    if folder is None:
-        return ""
-    if folder != path.parent:
-        return f"; the folder {path.parent} is not there either"
-    try:
-        names = sorted(entry.name for entry in folder.iterdir() if entry.name[0] != ".")
-    except OSError:
-        return ""
-    close = difflib.get_close_matches(path.name, names, n=3, cutoff=0.7)
-    return f"; did you mean {' or '.join(close)}?" if close else ""
 
 
 def _reason(error: OSError | ValueError) -> str:

@@ -6,7 +6,6 @@ it.
 """
 
 import glob
-import os
 import re
 import stat
 from collections.abc import Iterable
@@ -52,7 +51,7 @@ class SiteFolder:
             raise ValueError(fault)
         path = self.root / name
         try:
-            self._require_file(path, path.stat())
+            status = path.stat()
         except (FileNotFoundError, NotADirectoryError) as error:
             hint = self._similar(name, others)
             if not hint and _HOST.match(name):
@@ -60,9 +59,6 @@ class SiteFolder:
             raise ValueError(f"there is no such file{hint}") from error
         except OSError as error:
             raise ValueError(f"cannot be read: {error.strerror}") from error
-        return path
-
-    def _require_file(self, path: Path, status: os.stat_result) -> None:
         if stat.S_ISDIR(status.st_mode):
             raise ValueError("is a folder; name the file inside it")
         if not stat.S_ISREG(status.st_mode):
@@ -74,6 +70,7 @@ class SiteFolder:
                 raise ValueError(f"is in {shown(folder)}, which sitegen fills; keep it elsewhere")
         if status.st_size > LARGEST:
             raise ValueError(f"is larger than {LARGEST // 1_000_000} MB; make it smaller")
+        return path
 
     def _similar(self, name: str, others: Iterable[str]) -> str:
         """Return a hint for a missing file.

@@ -133,7 +133,8 @@ def _start(card: ModelCard, model: DescribedModel) -> "tuple[Prior | None, bytes
 
 
 def _grey_notes(prior: "Prior") -> tuple[str, ...]:
-    if not prior.is_grey:
+    channels = prior.coefficients.shape[1]
+    if channels != 3 or bool((prior.coefficients != prior.coefficients[:, :1]).any()):
         return ()
     advice = "so its flat states are grey; if it was trained on others, give those"
     return (f"the images are grey, and the model makes images in colour, {advice}",)

@@ -198,11 +198,6 @@ def _implicit(card: ModelCard, diffusion: DiffusionConfig) -> dict[str, Any]:
     }
 
 
-def _owns(prefix: str, name: str) -> bool:
-    """Return whether a tensor belongs to the network whose tensors have that prefix."""
-    return name.startswith(prefix) if prefix else is_of_unet(name)
-
-
 def _described(
     card: ModelCard, prefix: str, band: Band, tensors: Mapping[str, Array]
 ) -> dict[str, Any]:
@@ -344,7 +339,12 @@ def _stored(
 
     if name in (*STATISTICS, RESIDUAL):
         return {name: values}
-    unet = next((band.unet for prefix, band in bands if _owns(prefix, name)), None)
+    owners = (
+        band.unet
+        for prefix, band in bands
+        if (name.startswith(prefix) if prefix else is_of_unet(name))
+    )
+    unet = next(owners, None)
     if unet is not None and _QKV in name and not unet.use_new_attention_order:
         # The page reads rows as (q|k|v, head, width), here they are (head, q|k|v, width).
         parts = values.reshape(unet.heads(len(values) // 3), 3, -1, *values.shape[1:])

@@ -4,7 +4,6 @@ import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,21 +65,21 @@ def convert_model(source: ModelSource, folder: Path) -> Converted:
             f"{source.weights}: its weights are bytes already; a page can use the model as it is: "
             f'{{{{ sampler("{source.name}") }}}}'
         )
-    return write_model_folder(folder, partial(_write_converted, source))[1]
 
+    def write(stage: Path) -> Converted:
+        stage.mkdir(parents=True)
+        card = replace(source.card, prior=None, example=None)
+        if source.prior is not None:
+            shutil.copyfile(source.prior, stage / source.prior.name)
+            card = replace(card, prior=FileRef(source.prior.name, source.prior_sha256))
+        if source.example is not None:
+            shutil.copyfile(source.example, stage / source.example.name)
+            card = replace(card, example=FileRef(source.example.name, source.example_sha256))
+        converted = byte_weights(source.name, source.weights, card, stage)
+        write_atomic(stage / CARD_NAME, converted.card.to_toml().encode())
+        return converted
 
-def _write_converted(source: ModelSource, folder: Path) -> Converted:
-    folder.mkdir(parents=True)
-    card = replace(source.card, prior=None, example=None)
-    if source.prior is not None:
-        shutil.copyfile(source.prior, folder / source.prior.name)
-        card = replace(card, prior=FileRef(source.prior.name, source.prior_sha256))
-    if source.example is not None:
-        shutil.copyfile(source.example, folder / source.example.name)
-        card = replace(card, example=FileRef(source.example.name, source.example_sha256))
-    converted = byte_weights(source.name, source.weights, card, folder)
-    write_atomic(folder / CARD_NAME, converted.card.to_toml().encode())
-    return converted
+    return write_model_folder(folder, write)[1]
 
 
 def byte_weights(name: str, weights: Path, card: ModelCard, folder: Path) -> Converted:

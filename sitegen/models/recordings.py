@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sitegen.core.errors import RefusedError
-from sitegen.generative.data.arrays import ArrayFile, ArrayInfo, open_arrays
+from sitegen.generative.data.arrays import ArrayFile, open_arrays
 from sitegen.generative.data.images import read_picture
 from sitegen.generative.data.labels import natural_order
 from sitegen.record import LARGEST_ARRAY, record
@@ -45,16 +45,34 @@ def write_recording(source: Path, target: Path) -> tuple[str, ...]:
     try:
         if source.is_dir():
             order, files = _files(source)
-            _record(target, _pictures(files), (0, 255), "step", "uint8")
+            with record(target, axis=("step", ""), range=(0, 255), dtype="uint8") as rec:
+                for number, paths in enumerate(files):
+                    pixels = [read_picture(path) for path in paths]
+                    if len({picture.shape for picture in pixels}) > 1:
+                        folder = paths[0].parent.name
+                        raise ValueError(f"{folder}: pictures of a step must have one size")
+                    images = np.stack(pixels)
+                    rec(
+                        number,
+                        images.transpose(0, 3, 1, 2) if images.ndim == 4 else images[:, None],
+                    )
             return (f"the pictures were read in the order of their {order}",)
         with open_arrays(source, max(LARGEST_ARRAY, 2 * source.stat().st_size)) as file:
-            for name in ("", "states", "means"):
-                if name in file.arrays:
-                    _require_steps(name, file.arrays[name])
+            for name, info in file.arrays.items():
+                if name not in ("", "states", "means"):
+                    continue
+                array = name or "the array"
+                if len(info.shape) != 5:
+                    orders = "(T, N, C, H, W)" if name else "(T, N, C, H, W) or (T, N, H, W, C)"
+                    raise ValueError(f"{array} has the shape {info.shape}; must be {orders}")
+                if (size := 4 * prod(info.shape[1:])) > LARGEST_ARRAY:
+                    most = f"at most {LARGEST_ARRAY:,}"
+                    raise ValueError(f"a step of {array} takes {size:,} bytes; {most}")
             if "states" in file.arrays:
-                return _from_samples(file, target)
+                _record_samples(file, target)
+                return ()
             if "" in file.arrays:
-                return _from_array(file, target)
+                return (_record_array(file, target),)
     except ValueError as error:
         raise RefusedError(f"{source}: {error}") from None
     raise RefusedError(
@@ -63,18 +81,8 @@ def write_recording(source: Path, target: Path) -> tuple[str, ...]:
     )
 
 
-def _require_steps(name: str, info: ArrayInfo) -> None:
-    """Raise ValueError for an array without five axes, or of steps that take too much memory."""
-    if len(info.shape) != 5:
-        orders = "(T, N, C, H, W)" if name else "(T, N, C, H, W) or (T, N, H, W, C)"
-        raise ValueError(f"{name or 'the array'} has the shape {info.shape}; must be {orders}")
-    if (size := 4 * prod(info.shape[1:])) > LARGEST_ARRAY:
-        raise ValueError(
-            f"a step of {name or 'the array'} takes {size:,} bytes; at most {LARGEST_ARRAY:,}"
-        )
-
-
-def _from_samples(file: ArrayFile, target: Path) -> tuple[str, ...]:
+def _record_samples(file: ArrayFile, target: Path) -> None:
+    """Record the states and means of `sitegen sample --trajectory`."""
     levels = file.read("levels").ravel().tolist() if "levels" in file.arrays else []
     count = file.arrays["states"].shape[0]
     if len(levels) != count:
@@ -91,31 +99,23 @@ def _from_samples(file: ArrayFile, target: Path) -> tuple[str, ...]:
     with record(target, axis=("level", ""), range=(0, 1), dtype="float32", seed=seed) as rec:
         for level, states, mean in zip(levels, file.read("states"), means, strict=True):
             rec(level, states, mean=mean)
-    return ()
 
 
-def _from_array(file: ArrayFile, target: Path) -> tuple[str, ...]:
-    """Write an array of steps; its range is that of bytes, [-1, 1] or [0, 1]."""
-    info = file.arrays[""]
-    last = info.shape[2] not in (1, 3) and info.shape[4] in (1, 3)
-    steps = file.read("")
-    low = 0 if info.dtype == np.uint8 else min(float(states.min()) for states in steps)
-    high = 255 if info.dtype == np.uint8 else 1
+def _record_array(file: ArrayFile, target: Path) -> str:
+    """Record an array of steps in the range of bytes, [-1, 1] or [0, 1]; return a note on it."""
+    info, steps = file.arrays[""], file.read("")
+    are_bytes = info.dtype == np.uint8
+    low = 0 if are_bytes else min(float(states.min()) for states in steps)
     # States of images in [0, 1] reach -0.05 in models/mnist and -0.13 in models/faces.
-    ends = (0 if low >= -0.5 else -1, high)
-    dtype = "uint8" if info.dtype == np.uint8 else "float32"
-    channels_first = steps.transpose(0, 1, 4, 2, 3) if last else steps
-    _record(target, iter(channels_first), ends, "step", dtype)
-    note = f"{ends[0]} is taken for black and {ends[1]} for white"
-    return (f"{note}; if that is wrong, record with sitegen.record and range=",)
-
-
-def _record(
-    target: Path, steps: Iterator[Array], ends: tuple[int, int], symbol: str, dtype: Any
-) -> None:
-    with record(target, axis=(symbol, ""), range=ends, dtype=dtype) as rec:
+    ends = (0 if low >= -0.5 else -1, 255 if are_bytes else 1)
+    if info.shape[2] not in (1, 3) and info.shape[4] in (1, 3):
+        steps = steps.transpose(0, 1, 4, 2, 3)
+    dtype: Any = "uint8" if are_bytes else "float32"
+    with record(target, axis=("step", ""), range=ends, dtype=dtype) as rec:
         for number, states in enumerate(steps):
             rec(number, states)
+    note = f"{ends[0]} is taken for black and {ends[1]} for white"
+    return f"{note}; if that is wrong, record with sitegen.record and range="
 
 
 def _files(folder: Path) -> tuple[str, list[list[Path]]]:
@@ -138,15 +138,6 @@ def _files(folder: Path) -> tuple[str, list[list[Path]]]:
     if len(files) < 2 or not all(files):
         raise ValueError("must hold a PNG for each step, or a folder with PNGs for each step")
     return order, files
-
-
-def _pictures(files: list[list[Path]]) -> Iterator[Array]:
-    for paths in files:
-        pixels = [read_picture(path) for path in paths]
-        if len({picture.shape for picture in pixels}) > 1:
-            raise ValueError(f"{paths[0].parent.name}: pictures of a step must have one size")
-        stacked = np.stack(pixels)
-        yield stacked.transpose(0, 3, 1, 2) if stacked.ndim == 4 else stacked[:, None]
 
 
 def _pngs(folder: Path) -> list[Path]:

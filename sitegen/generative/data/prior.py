@@ -61,12 +61,6 @@ class Prior:
     def __len__(self) -> int:
         return len(self.coefficients)
 
-    @property
-    def is_grey(self) -> bool:
-        """Return whether the states have three identical channels."""
-        first = self.coefficients[:, :1]
-        return self.coefficients.shape[1] == 3 and bool((self.coefficients == first).all())
-
     def states(self, indices: Sequence[int]) -> Tensor:
         """Return the states (N, C, H, W) float32 at these indices of the bank."""
         low = self.coefficients.shape[-1]
