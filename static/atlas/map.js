@@ -100,12 +100,15 @@ export class Atlas {
   resize() {
     const [{ box, facts }] = this.planes;
     const { clientWidth: width, clientHeight: height } = box;
-    if (!width) return;
-    const before = this.limits;
+    const { limits: before, view } = this;
+    if (!width || (width === view?.width && height === view.height)) return;
     const map = { columns: this.columns, deepest: this.deepest, side: facts.width };
     this.view = { width, height };
     this.limits = limitsOf(this.view, map);
-    if (before) return this.move({ ...this.camera, scale: (this.camera.scale * this.limits.tile) / before.tile });
+    if (before) {
+      const { scale, ...middle } = this.motion?.to ?? this.camera;
+      return this.move({ ...middle, scale: (scale * this.limits.tile) / before.tile });
+    }
     this.camera = this.whole;
     this.focus = this.under(this.middle);
     this.fill();
