@@ -38,7 +38,7 @@ class Atlas(FigureKind):
 
     steps: None = Field(default=None, description="Those of the card.", init=False)
     sampler_name: None = Field(default=None, description="That of the card.", init=False)
-    columns: StrictInt = Field(default=5, ge=2, le=8, description="Starts in a row of the map.")
+    columns: StrictInt = Field(default=4, ge=2, le=8, description="Starts in a row of the map.")
     seed: Seed = 0
     splits: Annotated[
         tuple[StrictInt, ...] | None,

@@ -109,7 +109,8 @@ class _Map:
         """Pixels of a tile in the prepared map of each depth."""
         least = _BLURRED if "blur" in self.card.abilities else _SHARP
         depths = range(self.spec.prepared(self.card) + 1)
-        return [min(self.card.image_size, least * 2**depth) for depth in depths]
+        # WebP has one colour for 2 × 2 pixels, and two tiles must not share one.
+        return [min(self.card.image_size, max(4, least * 2**depth)) for depth in depths]
 
     @property
     def facts(self) -> dict[str, Any]:
