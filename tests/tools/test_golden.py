@@ -56,6 +56,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "process": {"columns": 4},
     "spectra": {"ddpm": "other", "count": 5, "levels": 3},
     "sampler": {"count": 4, "seed": 2},
+    "atlas": {"columns": 3, "target": "1.302", "beside": "other"},
 }
 
 

@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from sitegen.core.validation import reject_if
 from sitegen.figures.arguments import RULES, ModelName, Seed
-from sitegen.figures.base import Figure, FigureKind, named
+from sitegen.figures.base import NO_TEXTS, Figure, FigureKind, named
 from sitegen.figures.sampler import live_faults
 from sitegen.generative.card.abilities import Ability
 from sitegen.generative.card.card import ModelCard
@@ -38,6 +38,7 @@ class Atlas(FigureKind):
 
     steps: None = Field(default=None, description="Those of the card.", init=False)
     sampler_name: None = Field(default=None, description="That of the card.", init=False)
+    texts: None = NO_TEXTS
     columns: StrictInt = Field(default=4, ge=2, le=8, description="Starts in a row of the map.")
     seed: Seed = 0
     splits: Annotated[

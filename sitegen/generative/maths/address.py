@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 MOST_SPLITS = 15
 """The most digits of an address: its node has 32 bits."""
-_TEXT = re.compile(rf"(\d{{1,9}})(?:\.([0-3]{{1,{MOST_SPLITS}}}))?")
+_TEXT = re.compile(rf"([0-9]{{1,9}})(?:\.([0-3]{{1,{MOST_SPLITS}}}))?")
 
 
 @dataclass(frozen=True)

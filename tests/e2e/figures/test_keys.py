@@ -34,6 +34,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "spectra": {"count": 2, "levels": 3, "ddpm": "noise"},
     "ladder": {"count": 2, "also": "noise"},
     "sampler": {"count": 2},
+    "atlas": {"columns": 3},
 }
 CHANGES: dict[str, Any] = {
     "count": 5,
@@ -63,10 +64,13 @@ CHANGES: dict[str, Any] = {
     "sampler_name": "ddim",
     "samplers": ["ddim"],
     "texts": ["a text"],
+    "target": "0.3",
+    "beside": "cascade",
 }
 """Another value for each field that decides pixels."""
 OTHERS: dict[str, dict[str, Any]] = {
     "process": {"columns": 4, "samples": [3], "model": "cascade"},
+    "atlas": {"columns": 2, "splits": [4, 1], "target": "0.3012"},
 }
 """Values for kinds that do not take these."""
 

@@ -1,0 +1,190 @@
+"""The map of an atlas: what its tiles share, what the page gets, and the zoom to one of them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sitegen.figures.atlas.plane import Plane, Point, panels, starts_in_place, zoom
+from sitegen.generative.maths.address import Address
+from sitegen.generative.maths.noise import Addressed
+from sitegen.media.encoder import encode_clip, frames_at
+from sitegen.media.frames import enlarge, to_uint8
+from sitegen.models.registry import model_source
+from sitegen.sampling.models import Sampler, load_sampler
+from sitegen.sampling.tiles import Tiles, default_splits, tiles_of
+from tests.support.builders import CPU
+from tests.support.forked import sitegen
+from tests.support.pictures import decibels
+from tests.support.tinyfigures import Sources, job
+from tests.support.tinymodel import write_flow, write_model
+
+
+def addresses(*texts: str) -> list[Address]:
+    """Parse addresses."""
+    return [Address.parse(text) for text in texts]
+
+
+def test_addresses() -> None:
+    """A text is one address, and every other text is refused with an example."""
+    assert Address.parse("5.0231") == Address(5, (0, 2, 3, 1))
+    assert [str(address) for address in addresses("5", "12.3")] == ["5", "12.3"]
+    nodes = [address.node(2) for address in addresses("0.00", "0.33", "1.00")]
+    assert nodes == [16, 31, (1 << 32) + 16]
+    for text in ("", "5.", ".1", "5.4", "-1", "5.0231 ", "5." + "0" * 16, "١"):
+        with pytest.raises(ValueError, match=r"one is a start and digits 0 to 3, as 5\.0231"):
+            Address.parse(text)
+
+
+def test_noise_is_shared_down_to_the_split() -> None:
+    """Two addresses have one noise above the split at which they part, and two below."""
+    noise = Addressed(3, tuple(addresses("2.01", "2.02", "2.11")), (9, 5), (1, 4, 4))
+    above, below = noise(6), noise(5)
+    assert torch.equal(above[0], above[1])
+    assert not torch.equal(above[0], above[2])
+    assert not torch.equal(below[0], below[1])
+    assert torch.equal(noise(9)[0], noise(9)[1])
+
+
+def test_a_tile_is_the_same_however_it_is_reached(sampler: Sampler) -> None:
+    """A tile drawn alone, among its siblings, and by the process from the start, is one image."""
+    tiles = Tiles(sampler, 4, (4, 2))
+    address = Address(1, (2, 3))
+    alone = tiles.at(address)
+    starts = tiles.starts([0, 1])
+    inner = tiles.children([start for start in starts for _ in range(4)], [*range(4)] * 2)
+    leaves = tiles.children([tile for tile in inner for _ in range(4)], [*range(4)] * 8)
+    (among,) = (tile for tile in leaves if tile.address == address)
+    np.testing.assert_allclose(among.picture, alone.picture, atol=1e-4)
+    noise = Addressed(4, (address,), (4, 2), sampler.card.shape)
+    *_, (_, whole) = sampler.run(sampler.start(4, [1]), noise).seen("state")
+    np.testing.assert_allclose(whole[0], alone.picture, atol=1e-4)
+    pictures = np.stack([leaf.picture for leaf in leaves])
+    assert len(np.unique(pictures.reshape(32, -1), axis=0)) == 32
+
+
+def test_tiles_without_noise(tmp_path: Path) -> None:
+    """In a flow the first tile continues its parent; the others are finished images of their own.
+
+    The first leaf of a start is therefore the sample of that number.
+    """
+    flow = load_sampler(model_source("flow", write_flow(tmp_path)), CPU)
+    tiles = tiles_of(flow, 4)
+    *_, (_, sample) = flow.begin(4, [1]).seen("state")
+    depth = len(tiles.splits)
+    np.testing.assert_allclose(tiles.at(Address(1, (0,) * depth)).picture, sample[0], atol=1e-4)
+    (start,) = tiles.starts([1])
+    children = tiles.children([start] * 4, range(4))
+    assert torch.equal(children[0].state, start.state)
+    pictures = [child.picture for child in children]
+    assert all(not np.allclose(pictures[0], other) for other in pictures[1:])
+    (alone,) = tiles.children([children[3]], [0])
+    assert torch.equal(alone.state, children[3].state)
+
+
+@pytest.mark.parametrize("name", ["tiny", "cascade"])
+def test_octaves(sources: Sources, name: str) -> None:
+    """Each split is at half the blur of the one before, or at the next lower level visited."""
+    card = sources[name].card
+    splits, values = default_splits(card), card.axis.values
+    assert splits[0] == card.visited_levels[0]
+    assert set(splits) <= set(card.visited_levels[:-1])
+    for octave, level in enumerate(splits):
+        assert values[level] <= values[splits[0]] / 2**octave * 1.001
+
+
+def test_places() -> None:
+    """Lightness grows outwards, and around the middle the hue goes around once."""
+    means = np.random.default_rng(0).random((16, 3)).astype(np.float32)
+    rows = np.array(starts_in_place(means, 4))
+    assert sorted(rows.ravel()) == list(range(16))
+    light = means.mean(axis=1)[rows]
+    inner = light[1:3, 1:3].copy()
+    light[1:3, 1:3] = 2
+    assert inner.max() <= light.min()
+    red, green, blue = means[[rows[1, 1], rows[1, 2], rows[2, 2], rows[2, 1]]].T
+    hues = np.arctan2(3**0.5 / 2 * (green - blue), red - (green + blue) / 2)
+    assert sum(np.diff([*hues, hues[0]]) < 0) == 1
+
+
+def test_points() -> None:
+    """A place and an address are one another's inverse, and digits are quadrants."""
+    plane = Plane([[2, 0], [1, 3]])
+    assert plane.point(Address(1, (3, 0))) == Point(2, 2, 6)
+    assert [point.digit for point in plane.point(Address(1, (3, 0))).line()] == [0, 3, 2]
+
+
+def test_zoom() -> None:
+    """The zoom goes from the whole plane to its goal alone, and never leaves the plane."""
+    goal = Point(3, 30, 1)
+    views = zoom(goal, 4, 24)
+    assert (views[0].depth, views[0].left, views[0].top, views[0].width) == (0, 0, 0, 4)
+    assert list(views[-1].points(3)) == [goal]
+    for view in (*views, *panels(goal, 4)):
+        assert view.left >= 0
+        assert view.top >= 0
+        assert max(view.left, view.top) + view.width <= 4 + 1e-9
+        assert goal in view.points(3)
+    widths = [view.width for view in views]
+    assert widths == sorted(widths, reverse=True)
+
+
+def test_files(sources: Sources, sampler: Sampler, tmp_path: Path) -> None:
+    """The prepared maps hold each tile in its place, and the zoom ends with the target's image."""
+    made = job(sources, "atlas", columns=2, seed=4)
+    assert sum(1 for _ in made.work) == made.steps
+    assert made.clip is not None
+    files = encode_clip(made.clip, tmp_path)
+    files |= {name: draw(tmp_path) for name, draw in made.stills.items()}
+    assert json.loads(json.dumps(made.parameters)) == made.parameters
+    (facts,) = made.parameters["choices"]
+    tiles = tiles_of(sampler, 4)
+    assert facts["splits"] == list(tiles.splits)
+    assert sorted(n for row in facts["starts"] for n in row) == [0, 1, 2, 3]
+    picture = np.asarray(Image.open(tmp_path / files["tiles"].path).convert("RGB"))
+    top = 0
+    plane = Plane(facts["starts"])
+    for depth, size in enumerate(facts["sizes"]):
+        address = Address(3, (1, 2, 3)[:depth])
+        point = plane.point(address)
+        seen = picture[top + point.y * size :, point.x * size :][:size, :size]
+        drawn = Image.fromarray(to_uint8(tiles.at(address).picture[None])[0])
+        assert decibels(seen, np.asarray(drawn.resize((size, size), Image.Resampling.BOX))) >= 25
+        top += 2 * 2**depth * size
+    target = tiles.at(Address.parse(made.parameters["target"]))
+    count, side = files["mp4"].frames or 0, files["mp4"].width
+    last = frames_at(tmp_path / "clip.mp4", [count - 1], (side, side))[count - 1]
+    goal = Image.fromarray(to_uint8(target.picture[None])[0]).resize((side // 2,) * 2, 3)
+    assert decibels(last, enlarge(np.asarray(goal), 2, smooth=True)) >= 35
+    assert made.levels[0] == sampler.card.visited_levels[0]
+    assert made.levels[-1] == 0
+    assert files["poster"].width == files["poster-webp"].width > 4 * 256
+
+
+def test_beside(sources: Sources, tmp_path: Path) -> None:
+    """A second model has a map of its own, with its own levels; files go on counting."""
+    made = job(sources, "atlas", columns=2, beside="cascade")
+    assert sum(1 for _ in made.work) == made.steps
+    assert {"tiles-2", "model-2", "weights-2"} <= made.stills.keys()
+    first, other = made.parameters["choices"]
+    assert first["splits"] == list(default_splits(sources["tiny"].card))
+    assert other["splits"] == list(default_splits(sources["cascade"].card))
+
+
+def test_the_command_draws_an_address(tmp_path: Path) -> None:
+    """`sitegen sample --address` writes the tile as a PNG, and says what is wrong otherwise."""
+    write_model(tmp_path / "tiny", channels=3)
+    wanted = ("sample", "tiny", "--seed", "4", "--precision", "float32", "--address")
+    assert "tiny at 1.23, level 2, in x.png" in sitegen(
+        tmp_path, *wanted, "1.23", "--output", "x.png"
+    )
+    sampler = load_sampler(model_source("tiny", tmp_path / "tiny"), CPU)
+    expected = to_uint8(tiles_of(sampler, 4).at(Address(1, (2, 3))).picture[None])[0]
+    assert decibels(np.asarray(Image.open(tmp_path / "x.png")), expected) > 50
+    for text, fault in (("1.4", "no address"), ("1." + "0" * 9, "9 digits, and the model splits")):
+        assert fault in sitegen(tmp_path, *wanted, text, "--output", "x.png", code=2)
+    said = sitegen(tmp_path, *wanted, "1", "--output", "x.npz", code=2)
+    assert "end its name in .png" in said
