@@ -722,6 +722,7 @@ const viewer = {
     const find = (selector) => dialog.querySelector(selector);
     this.title = find("h2");
     this.canvas = find("canvas");
+    this.picture = this.title.dataset.picture;
     this.pen = this.canvas.getContext("2d");
     this.room = find(".viewer-place");
     this.wait = find(".wait") ?? {};
@@ -738,7 +739,7 @@ const viewer = {
     });
     when(dialog, "close", () => !dialog.open && this.closed()); // a browser may close it by itself
     when(dialog, "keydown", (event) => {
-      if (event.target === this.controls.slider) return; // it uses the same keys
+      if (event.target === this.controls?.slider || event.target.matches("video")) return; // they use the same keys
       const way = lead(event, { ArrowLeft: -1, ArrowRight: 1 });
       if (way) this.turn(way);
     });
@@ -762,8 +763,47 @@ const viewer = {
     this.title.focus();
   },
 
+  /* Show the pictures and videos of a gallery. */
+  browse(album, at) {
+    if (!this.dialog) return;
+    this.closed();
+    Object.assign(this, { album, at, controls: null });
+    this.seed.textContent = this.told.textContent = "";
+    this.canvas.hidden = this.wait.hidden = true;
+    this.leaf(0);
+    this.dialog.showModal();
+    this.title.focus();
+  },
+
+  leaf(way) {
+    const { links } = this.album;
+    this.at = (this.at + way + links.length) % links.length;
+    const link = links[this.at];
+    const small = link.querySelector("img");
+    const [width, height] = numbers(link.dataset.size);
+    const { film, large } = link.dataset;
+    const caption = link.parentElement.querySelector(".gallery-caption")?.cloneNode(true);
+    this.title.textContent = fill(this.picture, { n: this.at + 1, count: links.length });
+    this.text.replaceChildren(...(caption?.childNodes ?? []));
+    if (film) {
+      const video = document.createElement("video");
+      const poster = small.currentSrc || small.src;
+      Object.assign(video, { controls: true, loop: true, playsInline: true, src: film, poster, width, height });
+      video.setAttribute("aria-label", small.alt);
+      return this.room.replaceChildren(video);
+    }
+    const picture = document.createElement("picture");
+    const source = Object.assign(document.createElement("source"), { type: "image/avif", srcset: large });
+    const img = Object.assign(new Image(width, height), { alt: small.alt });
+    picture.classList.toggle("pixelated", Boolean(link.closest(".pixelated")));
+    picture.append(source, img);
+    img.src = link.href;
+    this.room.replaceChildren(picture);
+  },
+
   /* A sample has the whole clip; a picture of a tree has its branch, and opens at its end. */
   turn(way) {
+    if (this.album) return this.leaf(way);
     const { clip, boxes, canvas, title } = this;
     const count = boxes.length;
     this.at = (this.at + way + count) % count;
@@ -810,7 +850,13 @@ const viewer = {
   },
 
   closed() {
-    const { clip } = this;
+    const { clip, album } = this;
+    if (album) {
+      this.album = null;
+      this.canvas.hidden = false;
+      this.room.replaceChildren();
+      album.links[this.at].focus();
+    }
     if (!clip) return;
     this.clip = null;
     clip.controls.pop();
@@ -821,6 +867,35 @@ const viewer = {
     schedule();
   },
 };
+
+/* A gallery: its links open the large view, and one row of them scrolls by buttons. */
+const albums = [];
+function gallery(figure) {
+  const links = [...figure.querySelectorAll(".gallery-link")];
+  const album = {
+    figure,
+    links,
+    get place() {
+      return viewer.album === this ? { sample: viewer.at + 1 } : {};
+    },
+    visit: ({ sample }) => links[sample - 1] && viewer.browse(album, sample - 1),
+  };
+  albums.push(album);
+  for (const [at, link] of links.entries())
+    when(link, "click", (event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return; // it opens elsewhere
+      event.preventDefault();
+      viewer.browse(album, at);
+    });
+}
+
+function turning(bar) {
+  const row = bar.parentElement.querySelector(".carousel");
+  const [back, on] = bar.children;
+  const behavior = () => (reducedMotion.matches ? "auto" : "smooth");
+  when(back, "click", () => row.scrollBy({ left: -row.clientWidth, behavior: behavior() }));
+  when(on, "click", () => row.scrollBy({ left: row.clientWidth, behavior: behavior() }));
+}
 
 /* Copy a text and confirm it, with the old API if the new one is not allowed. */
 async function copy(text, status, oldWay) {
@@ -869,7 +944,7 @@ function linking(link) {
   const status = (link.closest(".share") ?? link.closest("dialog")).querySelector("[role=status]");
   const { hash } = link;
   const address = () => {
-    const clip = viewer.clip ?? clips.find(({ figure }) => figure.contains(link));
+    const clip = viewer.clip ?? viewer.album ?? clips.find(({ figure }) => figure.contains(link));
     const url = new URL(location);
     url.hash = clip ? clip.figure.id : hash;
     url.search = new URLSearchParams(clip?.place);
@@ -956,7 +1031,7 @@ function uncover() {
 function arrival() {
   if (new URLSearchParams(location.search).has("bare")) document.body.classList.add("bare");
   uncover();
-  const clip = clips.find(({ figure }) => `#${figure.id}` === location.hash);
+  const clip = [...clips, ...albums].find(({ figure }) => `#${figure.id}` === location.hash);
   if (clip && location.search) clip.visit(Object.fromEntries(new URLSearchParams(location.search)));
 }
 
@@ -1048,6 +1123,8 @@ prepare("dialog.viewer", (dialog) => {
   viewer.setUp(dialog);
   when(window, "hashchange", () => viewer.close()); // the address has changed
 });
+prepare(".gallery-figure", gallery);
+prepare(".gallery-turns", turning);
 prepare(".motion", motion);
 prepare(".bibtex", copying);
 prepare(".framing", framing);

@@ -217,9 +217,11 @@ def plan(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -> Plann
     for name, info in fields_of(type(figure.spec)).items():
         if info.json_schema_extra != FILE or getattr(figure.spec, name) is None:
             continue
-        path = figure.root / getattr(figure.spec, name)
-        with platform_errors(path, "read"):
-            contents[name] = digest(path)
+        digests = list[str]()
+        for path in figure.paths(name):
+            with platform_errors(path, "read"):
+                digests.append(digest(path))
+        contents[name] = " ".join(digests)
     figure = replace(figure, contents=contents)
     request = canonical_json(
         {

@@ -210,7 +210,8 @@ def with_texts(part: Shown | Markup, change: Callable[[Any], str]) -> Any:
         case Markup():
             return part
         case Figure():
-            return replace(part, caption=change(part.caption))
+            texts = tuple(map(change, part.texts))
+            return replace(part, caption=change(part.caption), texts=texts)
         case Embed():
             cells = tuple(tuple(map(change, row)) for row in part.cells)
             return replace(part, caption=change(part.caption), cells=cells)

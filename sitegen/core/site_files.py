@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from sitegen.core.diagnostics import close_match
 from sitegen.core.files import digest_bytes
-from sitegen.core.source import inside_fault, shown
+from sitegen.core.source import inside_fault, natural_order, shown
 
 LARGEST = 100_000_000
 """Bytes of the largest file; GitHub rejects larger ones."""
@@ -41,9 +41,24 @@ class SiteFolder:
     root: Path
     closed: tuple[Path, ...] = ()
 
-    def find(self, name: str, others: Iterable[str] = ()) -> Path:
+    def listed(self, name: str, suffixes: tuple[str, ...]) -> list[str]:
+        """Return the names of the files in a folder with these endings, or the name of a file.
+
+        Numbers in names are sorted as such. Raises ValueError for a folder without such files.
+        """
+        name = name.rstrip("/")
+        if not _name_fault(name) and (self.root / name).is_dir():
+            names = [path.name for path in (self.root / name).iterdir()]
+            names = [each for each in names if each.lower().endswith(suffixes) and each[0] != "."]
+            if not names:
+                raise ValueError(f"holds no files that end in {', '.join(suffixes)}")
+            return [f"{name}/{each}" for each in sorted(names, key=natural_order)]
+        return [name]
+
+    def find(self, name: str, others: Iterable[str] = (), limit: int | None = LARGEST) -> Path:
         """Return the path of a file that the author named relative to the site's folder.
 
+        `limit` is the largest size in bytes, None for a file that is not published itself.
         `others` are further names to suggest for a misspelled one. Raises ValueError with the
         problem of the name or the file.
         """
@@ -68,8 +83,8 @@ class SiteFolder:
         for folder in self.closed:
             if path.resolve().is_relative_to(folder.resolve()):
                 raise ValueError(f"is in {shown(folder)}, which sitegen fills; keep it elsewhere")
-        if status.st_size > LARGEST:
-            raise ValueError(f"is larger than {LARGEST // 1_000_000} MB; make it smaller")
+        if limit is not None and status.st_size > limit:
+            raise ValueError(f"is larger than {limit // 1_000_000} MB; make it smaller")
         return path
 
     def _similar(self, name: str, others: Iterable[str]) -> str:

@@ -193,3 +193,9 @@ def _header(document: Any, tables: Counter[KeyPath]) -> KeyPath:
         if tables[path]:
             path = (*path, tables[path] - 1)
     return path
+
+
+def natural_order(name: str) -> list[tuple[int, str]]:
+    """Return a key that sorts "class 10" after "class 9"."""
+    parts = re.split("([0-9]+)", name)
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]

@@ -227,8 +227,8 @@ class ModelFreeKind(FigureKind):
     example: ClassVar[str] = ""
 
     model: Literal[""] = Field(default="", description="Nothing: there is no model.", init=False)
-    labels: None = Field(default=None, init=False)
-    guidance: Literal[0] = Field(default=0, init=False)
+    labels: None = Field(default=None, description="None, without a model.", init=False)
+    guidance: Literal[0] = Field(default=0, description="None, without a model.", init=False)
     steps: None = Field(default=None, description="Those of the card.", init=False)
     sampler_name: None = Field(default=None, description="That of the card.", init=False)
     texts: None = NO_TEXTS
@@ -401,9 +401,10 @@ class Figure:
 
     spec: the arguments of the call
     root: folder of the site, which contains the files that the spec names
-    contents: digests of these files in its key, by field
+    contents: digests of these files in its key, by field, with blanks between
     teaser: whether it is shown under the title
     number: number of the figure on its page, from "1", or "3a" under tabs; empty if it has none
+    texts: captions of its parts, if it has any; inline Markdown as the caption
     """
 
     kind: str
@@ -416,17 +417,24 @@ class Figure:
     contents: Mapping[str, str] = field(default_factory=dict)
     teaser: bool = False
     number: str = ""
+    texts: tuple[str, ...] = ()
 
-    def read(self, name: str) -> bytes:
-        """Return the content of the file that a field names, which is the content of the key.
+    def paths(self, name: str) -> list[Path]:
+        """Return the files that a field names: one, or several."""
+        value = getattr(self.spec, name)
+        return [self.root / file for file in ((value,) if isinstance(value, str) else value or ())]
+
+    def read(self, name: str, number: int = 0) -> bytes:
+        """Return the content of a file that a field names, which is the content of the key.
 
         Raises RefusedError if it has changed since the figure was keyed, PlatformError if it cannot
         be read.
         """
-        path: Path = self.root / getattr(self.spec, name)
+        path = self.paths(name)[number]
         with platform_errors(path, "read"):
             data = path.read_bytes()
-        if digest_bytes(data) != self.contents.get(name, digest_bytes(data)):
+        digests = self.contents.get(name, "").split()
+        if digests and digest_bytes(data) != digests[number]:
             raise RefusedError(f"{path}: changed while the site was built; build again")
         return data
 
@@ -503,7 +511,8 @@ def make_figure(
     spec, text = checked_call(name, [kind, _Text], args, kwargs, context, place)
     if not all(isinstance(model, str) for model in spec.models):
         raise TypeError(f"models = {spec.models!r} has to be a tuple of names")
-    return Figure(name, text.id or "", spec, text.caption, text.alt, place, root)
+    texts = getattr(spec, "captions", ())
+    return Figure(name, text.id or "", spec, text.caption, text.alt, place, root, texts=texts)
 
 
 def checked_call(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import zip_longest
+from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from markupsafe import Markup, escape
@@ -27,6 +29,7 @@ from sitegen.html.views import (
     Clip,
     FigureGroup,
     FigureView,
+    GalleryItem,
     ModelChoice,
     Node,
     Picture,
@@ -54,8 +57,13 @@ _VIDEO_WIDTH = 1280  # pixels of an author's video; narrower columns scale it
 _RATE = 25.0  # GFLOP/s of the page's sampler in one thread of a laptop that is some years old
 
 
-def figure_view(media: Media, page: str, number: str = "", caption: str = "") -> FigureView:
-    """Return the view of a figure for the page at `page`, a path from the site's root."""
+def figure_view(
+    media: Media, page: str, number: str = "", caption: str = "", texts: Sequence[str] = ()
+) -> FigureView:
+    """Return the view of a figure for the page at `page`, a path from the site's root.
+
+    texts: captions of its parts
+    """
     record, caption = media.record, caption or media.caption
     results = results_of(record) if record.results else None
     if "weights" in record.files:
@@ -65,6 +73,9 @@ def figure_view(media: Media, page: str, number: str = "", caption: str = "") ->
         return FigureView(
             media, page, shape, True, None, choices, maps, results, number, caption=caption
         )
+    if "picture-0" in record.files:
+        view = FigureView(media, page, "gallery", True, number=number, caption=caption)
+        return replace(view, items=gallery_items(view, texts))
     if record.cells is not None:
         clip = clip_view(media, record.cells)
         wide = clip.width > _COLUMN
@@ -74,6 +85,22 @@ def figure_view(media: Media, page: str, number: str = "", caption: str = "") ->
     return FigureView(
         media, page, still, wide, clip, results=results, number=number, caption=caption
     )
+
+
+def gallery_items(figure: FigureView, texts: Sequence[str]) -> tuple[GalleryItem, ...]:
+    """Return the pictures and videos of a gallery; without captions, with their labels."""
+    facts, items = sequence(figure.media.record.parameters.get("items")), list[GalleryItem]()
+    for at, item in enumerate(facts):
+        noted = item if isinstance(item, Mapping) else {}
+        name, label = PurePosixPath(str(noted.get("name", ""))).stem, str(noted.get("label", ""))
+        caption = texts[at] if at < len(texts) else label
+        alt = " ".join(inline(caption).striptags().split()) or re.sub(r"[-_.]+", " ", name)
+        picture, film = figure.picture(f"picture-{at}"), f"film-{at}"
+        assert picture is not None
+        large = figure.picture(f"large-{at}") or picture
+        uri = figure.uri(film) if film in figure.media.record.files else ""
+        items.append(GalleryItem(alt, caption, picture, large, uri))
+    return tuple(items)
 
 
 def front_picture(media: Media) -> MediaFile | None:

@@ -123,7 +123,7 @@ class Book:
             "lead": self.site.lead if front else None,
             "parts": parts,
             "moving": "clip" in shapes,
-            "viewer": "clip" in shapes,
+            "viewer": bool({"clip", "gallery"} & shapes),
             "bibtex": bibtex(self.site) if front else None,
             "manifest": relative(MANIFEST, page.uri) if self.media else None,
         }
@@ -170,7 +170,8 @@ class Book:
                 line = f"{figure.place.file}:{figure.place.line}"
                 raise TargetError(f"{line}: the figure {figure.id} has not been rendered")
             with plug_in_errors(figure.kind, f"{page.uri}: {figure.id}: "):
-                view = figure_view(media, page.uri, figure.number, figure.caption)
+                view = figure_view(media, page.uri, figure.number, figure.caption, figure.texts)
+            view = replace(view, spec=figure.spec) if view.items else view
             if view.shape == "clip" and not hinted:
                 view, hinted = replace(view, hint=True), True
             views[figure.id] = view

@@ -147,13 +147,31 @@ class ModelChoice:
 
 
 @dataclass(frozen=True)
+class GalleryItem:
+    """A picture or a video of a gallery.
+
+    alt: what it shows, in text
+    caption: inline Markdown; may be empty
+    picture, large: its versions, the same if it is small
+    film: link to the video; empty for a picture
+    """
+
+    alt: str
+    caption: str
+    picture: Picture
+    large: Picture
+    film: str = ""
+
+
+@dataclass(frozen=True)
 class FigureView:
     """A figure on the page with the path `page`.
 
-    shape: "clip", "still", or "sampler" and "atlas" for models that draw in the page
+    shape: "clip", "still", "gallery", or "sampler" and "atlas" for models that draw in the page
     clip: its clip, if it has one
     choices: the models of a sampler; a visitor chooses one
     maps: the models of an atlas, with what a page needs to draw their tiles, as JSON
+    items, spec: of a gallery: its pictures and videos, and the arguments of its call
     number: number of the figure on its page, from "1", or "3a" under tabs
     results: what it measured: `summary`, `tables`, and `short`, the table shown below the figure
     hint: whether it says that its pictures can be opened; once a page
@@ -162,7 +180,7 @@ class FigureView:
 
     media: Media
     page: str
-    shape: Literal["clip", "still", "sampler", "atlas"]
+    shape: Literal["clip", "still", "gallery", "sampler", "atlas"]
     wide: bool
     clip: Clip | None = None
     choices: tuple[ModelChoice, ...] = ()
@@ -171,12 +189,15 @@ class FigureView:
     number: str = ""
     hint: bool = False
     caption: str = ""
+    items: tuple[GalleryItem, ...] = ()
+    spec: Any = None
 
     @property
     def standalone(self) -> str:
         """Link to the page of only this figure; empty if there is none."""
-        live = self.shape in ("sampler", "atlas")
-        return "" if live else relative(standalone_uri(self.media), self.page)
+        if self.shape in ("gallery", "sampler", "atlas"):
+            return ""
+        return relative(standalone_uri(self.media), self.page)
 
     def uri(self, name: str) -> str:
         """Return the link to one of the files."""

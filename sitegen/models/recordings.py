@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sitegen.core.errors import RefusedError
+from sitegen.core.source import natural_order
 from sitegen.generative.data.arrays import ArrayFile, open_arrays
 from sitegen.generative.data.images import read_picture
-from sitegen.generative.data.labels import natural_order
 from sitegen.record import LARGEST_ARRAY, record
 
 RECORDING_NAME = "recording.npz"

@@ -27,6 +27,7 @@ from sitegen.figures.base import Figure, spec_json
 from sitegen.media.frames import Frame
 from sitegen.media.manifest import Cells, ClipSource, MediaFile, RenderJob
 from sitegen.models.registry import ModelSource
+from sitegen.sampling.provider import ModelProvider
 from tests.support.paths import ROOT
 from tests.support.reporters import Silent
 
@@ -109,6 +110,8 @@ class FakeRenderer:
         """Make frames as the real one does."""
         self.jobs.append(figure.id)
         spec = spec_json(figure)
+        if figure.kind == "gallery":
+            return figure.spec.sample(ModelProvider({}, CPU), figure)
         if figure.kind in ("process", "spectra"):
             return RenderJob(spec, stills={"image": fake_still})
         if figure.kind == "sampler":

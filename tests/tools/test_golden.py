@@ -55,6 +55,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "shared_noise": {"count": 4, "rows": 2, "vary": "colour"},
     "process": {"columns": 4},
     "spectra": {"ddpm": "other", "count": 5, "levels": 3},
+    "gallery": {"count": 1},
     "sampler": {"count": 4, "seed": 2},
     "atlas": {"columns": 3, "target": "1.302", "beside": "other"},
 }
@@ -69,7 +70,11 @@ def test_what_keys_hold() -> None:
     found = {}
     for kind in figure_kinds():
         for name, arguments in (("plain", {}), ("full", ARGUMENTS.get(kind, {}))):
-            figure = make_figure(kind, ("digits",), arguments, SourceLocation("pages/index.md", 1))
+            first, root = ("digits",), Path()
+            if kind == "gallery":
+                first, root = ("pictures/digit.png",), ROOT / "docs"
+            place = SourceLocation("pages/index.md", 1)
+            figure = make_figure(kind, first, arguments, place, root=root)
             recipe = figure.spec.recipe
             found[f"{kind} {name}"] = f"{recipe} {canonical_json(spec_json(figure))}"
     expect("specs", found)

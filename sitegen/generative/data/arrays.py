@@ -87,6 +87,20 @@ class ArrayFile:
         native: NDArray[Any] = numbers.astype(numbers.dtype.newbyteorder("="), "C", copy=False)
         return native
 
+    def rows(self, name: str, count: int) -> NDArray[Any]:
+        """Return the first rows of an array, without reading the others of an uncompressed one."""
+        info = self.arrays[name]
+        if self._zip is None:
+            return self.read(name)[:count]
+        with damage(self.path), self._zip.open(name + SUFFIX) as stream:
+            npy.read_magic(stream)
+            _, is_fortran, _ = npy.read_array_header_1_0(stream)
+            if is_fortran:
+                return self.read(name)[:count]
+            size = count * (info.nbytes // info.shape[0])
+            self._require_small(name, size)
+            return np.frombuffer(stream.read(size), info.dtype).reshape(count, *info.shape[1:])
+
     def member(self, name: str) -> bytes:
         """Return a member of an `.npz` that is not an array, such as `run.json`."""
         assert self._zip is not None

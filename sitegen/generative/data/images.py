@@ -101,7 +101,7 @@ def image_side(path: Path) -> int | None:
     files = find_pictures(path) if dataset is None else []
     sizes = set() if dataset is None else {dataset.shape[1:3]}
     for file in files:
-        with _opened(file, file) as picture:
+        with opened_picture(file, file) as picture:
             sizes.add((picture.height, picture.width))
     if not sizes:
         raise _nothing(path)
@@ -190,7 +190,7 @@ def read_picture(file: Path, image_size: int | None = None, data: bytes | None =
     if data is None:
         # Opening a pipe would wait for a writer.
         regular_size(file, "picture")
-    with _opened(file, file if data is None else io.BytesIO(data)) as opened:
+    with opened_picture(file, file if data is None else io.BytesIO(data)) as opened:
         if opened.width * opened.height > LARGEST_PIXELS:
             raise ValueError(
                 f"it has {opened.width}×{opened.height} pixels, more than "
@@ -213,7 +213,7 @@ def read_picture(file: Path, image_size: int | None = None, data: bytes | None =
 
 
 @contextmanager
-def _opened(file: Path, source: Path | io.BytesIO) -> Iterator[Image.Image]:
+def opened_picture(file: Path, source: Path | io.BytesIO) -> Iterator[Image.Image]:
     """Open a picture without reading its pixels; any fault in the block is one of the `file`."""
     try:
         with warnings.catch_warnings():

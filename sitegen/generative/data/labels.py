@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sitegen.core.errors import RefusedError
-from sitegen.core.source import shown
+from sitegen.core.source import natural_order, shown
 from sitegen.generative.card.limits import MOST_CLASSES
 from sitegen.generative.data.datasets import find_idx, read_idx
 from sitegen.generative.data.images import find_pictures
@@ -72,9 +72,3 @@ def read_labels(path: Path, idx: bool = False) -> Labels:
         )
     places = {name: place for place, name in enumerate(names)}
     return Labels(names, np.array([places[name] for name in classes], np.int64))
-
-
-def natural_order(name: str) -> list[tuple[int, str]]:
-    """Return a key that sorts "class 10" after "class 9"."""
-    parts = re.split("([0-9]+)", name)
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]

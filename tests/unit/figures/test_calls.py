@@ -106,7 +106,9 @@ def test_defaults() -> None:
 
 def test_labels() -> None:
     """A label is in the words of every kind, in the key of those that draw it, and readable."""
-    for kind in figure_kinds():
+    for kind in (
+        kind for kind, spec in figure_kinds().items() if spec.example.startswith('"NAME"')
+    ):
         plain, named = call("mnist", kind=kind), call("mnist", kind=kind, label="Ours")
         words = named.spec.describe([GREY])
         assert ("Ours" in words, "model mnist" in words) == (True, False), kind

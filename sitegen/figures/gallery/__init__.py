@@ -1,0 +1,142 @@
+"""The kind `gallery`: pictures and videos of the author, or samples in a file, in a grid.
+
+`items` reads and writes them.
+
+Pictures are scaled and encoded once, as other figures are rendered once. Each has a small version
+for the page and a large one that opens; a picture that is small already has one version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import BeforeValidator, Field, StrictBool, StrictInt, ValidationInfo
+from pydantic.dataclasses import dataclass
+
+from sitegen.core.diagnostics import quoted
+from sitegen.core.site_files import LARGEST, SiteFolder
+from sitegen.core.validation import Caption
+from sitegen.figures.arguments import FILE, RULES, UNDRAWN, ChosenFrom, Samples
+from sitegen.figures.base import Figure, ModelFreeKind
+from sitegen.generative.card.card import ModelCard
+
+if TYPE_CHECKING:
+    from sitegen.media.manifest import RenderJob
+    from sitegen.sampling.provider import ModelProvider
+
+PICTURES = (".avif", ".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+VIDEOS = (".m4v", ".mp4", ".webm")
+ARRAYS = (".npy", ".npz")
+"""Endings of files that a gallery shows."""
+MOST, FEW = 200, 36
+"""Items of a gallery at most, and those of a file of samples if their number is not given."""
+
+
+def _found(names: Any, info: ValidationInfo) -> tuple[str, ...]:
+    """Return the files that an author names, with those of a folder in its place."""
+    folder = SiteFolder(Path((info.context or {}).get("root") or "."))
+    is_one = isinstance(names, str)
+    names = (names,) if is_one else names
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise ValueError("should be a folder, a file, or a list of files, in quotes")
+    files = list[str]()
+    for name in map(str, names):
+        try:
+            for file in folder.listed(name, (*PICTURES, *VIDEOS)):
+                folder.find(file, limit=None if file.endswith(ARRAYS) else LARGEST)
+                files.append(file)
+        except ValueError as error:
+            raise ValueError(str(error) if is_one else f"{quoted(name)} {error}") from None
+    suffixes = [PurePosixPath(file).suffix.lower() for file in files]
+    for file, suffix in zip(files, suffixes, strict=True):
+        if suffix not in (*PICTURES, *VIDEOS, *ARRAYS):
+            endings = ", ".join((*PICTURES, *VIDEOS, *ARRAYS))
+            raise ValueError(f"{quoted(file)} does not end in {endings}; save it as one of them")
+    if len(files) > 1 and set(ARRAYS) & set(suffixes):
+        raise ValueError("a file of samples has a gallery of its own; call one for each")
+    return tuple(files)
+
+
+def _shown_count(files: Sequence[str], samples: Sequence[int] | None, count: int | None) -> int:
+    """Return the number of items that a call shows; of a file of samples at most."""
+    if samples is not None:
+        return len(samples)
+    return count or (FEW if files[0].endswith(ARRAYS) else len(files))
+
+
+@dataclass(frozen=True, config=RULES)
+class Gallery(ModelFreeKind):
+    """Pictures and videos of your own, or samples in a file, in a grid or a row that scrolls."""
+
+    example: ClassVar[str] = (
+        '["FILE.png", "pictures/link.webp", "pictures/embed.webp"], columns=3, '
+        'captions=["A digit", "A *copied* link", "A figure in a blog"]'
+    )
+
+    files: Annotated[  # type: ignore[misc]  # the fields before are not of a call
+        tuple[str, ...],
+        BeforeValidator(_found),
+        Field(
+            min_length=1,
+            description=(
+                "A folder, a list of pictures and videos, or an .npz of samples: arr_0 "
+                "(N, H, W, C), and labels arr_1."
+            ),
+            json_schema_extra=FILE,
+        ),
+    ]
+    columns: Annotated[
+        StrictInt,
+        Field(
+            ge=1, le=8, description="Items in a row; fewer on a phone.", json_schema_extra=UNDRAWN
+        ),
+    ] = 4
+    carousel: Annotated[
+        StrictBool,
+        Field(description="Whether they are in one row that scrolls.", json_schema_extra=UNDRAWN),
+    ] = False
+    samples: Samples = None
+    # After samples, which its validator reads.
+    chosen_from: ChosenFrom = None
+    count: StrictInt | None = Field(
+        default=None, ge=1, description="How many are shown, from the first; all if not given."
+    )
+    captions: Annotated[
+        tuple[Caption, ...],
+        Field(
+            description="The words under each; labels of samples if not given.",
+            json_schema_extra=UNDRAWN,
+        ),
+    ] = ()
+
+    def unmet(self, cards: Sequence[ModelCard]) -> Iterator[str]:
+        """Not too many items, that are there, and a caption for each."""
+        yield from super().unmet(cards)
+        shown, total = _shown_count(self.files, self.samples, self.count), len(self.files)
+        if shown > MOST:
+            yield f"has {shown} items; at most {MOST}: give count="
+        if self.samples is not None and self.count not in (None, len(self.samples)):
+            yield f"count = {self.count}: there are {len(self.samples)} samples; leave it out"
+        if not self.files[0].endswith(ARRAYS):
+            if max(self.samples or (shown - 1,)) >= total:
+                yield f"names more than the {total} files, which have the numbers 0 to {total - 1}"
+            if self.captions and len(self.captions) != shown:
+                yield f"captions: {len(self.captions)} for {shown} items; give one for each"
+
+    def sample(self, models: ModelProvider, figure: Figure) -> RenderJob:
+        """Return the job that scales and encodes the pictures, and copies the videos."""
+        from sitegen.figures.gallery.items import gallery_job
+
+        return gallery_job(self, figure, _shown_count(self.files, self.samples, self.count))
+
+    def describe(self, cards: Sequence[ModelCard]) -> str:
+        """Return the number of items."""
+        shown = _shown_count(self.files, self.samples, self.count)
+        if self.files[0].endswith(ARRAYS):
+            return f"{shown} samples in a grid"
+        videos = sum(file.endswith(VIDEOS) for file in self.files[:shown])
+        kinds = ((shown - videos, "picture"), (videos, "video"))
+        counts = [f"{many} {kind}{'s' * (many > 1)}" for many, kind in kinds if many]
+        return f"{' and '.join(counts)} in a grid"

@@ -1,0 +1,137 @@
+"""Items of a gallery: pictures, videos and samples, as they are read and written."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from sitegen.core.errors import ConfigError, RefusedError
+from sitegen.core.files import platform_errors
+from sitegen.figures.base import Figure
+from sitegen.figures.clips import made_with
+from sitegen.figures.gallery import ARRAYS, VIDEOS, Gallery
+from sitegen.generative.data.arrays import ArrayInfo, open_arrays
+from sitegen.generative.data.images import opened_picture, read_picture
+from sitegen.media.encoder import media_file, write_still
+from sitegen.media.frames import Frame
+from sitegen.media.manifest import MediaFile, RenderJob
+from sitegen.media.videos import Video, first_frame, read_video
+
+SMALL, LARGE = 640, 2048
+"""Largest sides in pixels of the version in the page and of the one that opens."""
+
+
+class Item(NamedTuple):
+    """A picture or video: its name, label, larger side in pixels, and what reads its picture."""
+
+    name: str
+    label: str
+    side: int
+    load: Callable[[], Frame]
+    video: Video | None = None
+
+
+def gallery_job(spec: Gallery, figure: Figure, count: int) -> RenderJob:
+    """Return the job that scales and encodes the pictures, and copies the videos.
+
+    count: number of items, at most if they are in a file of samples
+    """
+    read = _samples if spec.files[0].endswith(ARRAYS) else _own_files
+    items = read(spec, figure, count)
+
+    @lru_cache(maxsize=1)  # the versions of an item are written one after the other
+    def frame(number: int) -> Frame:
+        return items[number].load()
+
+    stills = dict[str, Callable[[Path], MediaFile]]()
+    for at, item in enumerate(items):
+        if item.video:
+            stills[f"film-{at}"] = partial(
+                _copied, figure.root / item.name, f"film-{at}", item.video
+            )
+        sides = {"picture": SMALL} | ({"large": LARGE} if item.side > SMALL else {})
+        for name, side in sides.items():
+            for suffix, ending in (("avif", ""), ("webp", "-webp")):
+                write = partial(_written, frame, at, side, f"{name}-{at}.{suffix}")
+                stills[f"{name}-{at}{ending}"] = write
+    facts = [{"name": item.name, "label": item.label} for item in items]
+    return RenderJob(parameters=made_with(figure, None, items=facts), stills=stills)
+
+
+def _own_files(spec: Gallery, figure: Figure, count: int) -> list[Item]:
+    """Return the pictures and videos; raise RefusedError for a video that browsers do not play."""
+    items = list[Item]()
+    for number in spec.samples or range(count):
+        name, path = spec.files[number], figure.root / spec.files[number]
+        if name.lower().endswith(VIDEOS):
+            video = read_video(path)
+            items.append(Item(name, "", 0, partial(first_frame, path, video), video))
+        else:
+            with opened_picture(path, path) as image:
+                side = max(image.size)
+            items.append(Item(name, "", side, partial(_picture, figure, path, number)))
+    return items
+
+
+def _picture(figure: Figure, path: Path, number: int) -> Frame:
+    """Return a picture (H, W, 3) of a gallery."""
+    pixels = read_picture(path, data=figure.read("files", number))
+    return np.repeat(pixels[..., None], 3, 2) if pixels.ndim == 2 else pixels
+
+
+def _samples(spec: Gallery, figure: Figure, count: int) -> list[Item]:
+    """Return samples of a file as guided-diffusion writes it."""
+    path = figure.root / spec.files[0]
+    with open_arrays(path) as file:
+        name = next((name for name in ("arr_0", "") if name in file.arrays), None)
+        if name is None:
+            raise RefusedError(f"{path}: has no array arr_0 of samples (N, H, W, C)")
+        info = file.arrays[name]
+        _require_pictures(path, info)
+        total = info.shape[0]
+        numbers = list(spec.samples or range(count if spec.count else min(count, total)))
+        if max(numbers) >= total:
+            raise RefusedError(f"{path}: has {total} samples; the last has the number {total - 1}")
+        if spec.captions and len(spec.captions) != len(numbers):
+            raise ConfigError(f"captions: {len(spec.captions)} for {len(numbers)} samples")
+        pictures = file.rows(name, max(numbers) + 1)[numbers]
+        texts = [""] * len(numbers)
+        if "arr_1" in file.arrays:
+            texts = [f"class {label}" for label in file.read("arr_1").ravel()[numbers]]
+    colour = np.broadcast_to(pictures, (*pictures.shape[:3], 3))
+    return [
+        Item(f"sample {number}", text, max(info.shape[1:3]), partial(np.asarray, picture))
+        for number, text, picture in zip(numbers, texts, colour, strict=True)
+    ]
+
+
+def _require_pictures(path: Path, info: ArrayInfo) -> None:
+    """Raise RefusedError for an array that is not of pictures (N, H, W, C) in bytes."""
+    if len(info.shape) == 4 and info.shape[3] in (1, 3) and info.dtype == np.uint8:
+        return
+    fault = f"{path}: its array has the shape {info.shape} and the type {info.dtype}"
+    wanted = "pictures are (N, H, W, 3) or (N, H, W, 1) in uint8"
+    raise RefusedError(f"{fault}; {wanted}; save clips as MP4 files, and name their folder")
+
+
+def _written(
+    frame: Callable[[int], Frame], number: int, side: int, file: str, folder: Path
+) -> MediaFile:
+    """Write a picture with at most that side."""
+    image = Image.fromarray(frame(number))
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return write_still(np.asarray(image), folder / file)
+
+
+def _copied(path: Path, name: str, video: Video, folder: Path) -> MediaFile:
+    """Copy a video into the folder."""
+    target = folder / f"{name}{path.suffix.lower()}"
+    with platform_errors(path, "read"):
+        shutil.copyfile(path, target)
+    return media_file(target, video.width, video.height)
