@@ -12,6 +12,7 @@ import { fillTree, led } from "./tree.js";
 const MOVE = 320; // milliseconds of a zoom by a button or a key
 const AWAY = 60000; // milliseconds out of view after which all memory is given back
 const SAVED = 512; // approximate size of a saved picture in pixels
+const LEAST_BAR = 3; // CSS pixels
 const STEPS = { "+": 2, "=": 2, "-": 0.5 };
 const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
 const fill = (text, values) => text.replace(/\{(\w+)\}/g, (all, name) => values[name] ?? all);
@@ -267,7 +268,9 @@ export class Atlas {
     place(ring, boxOf(tile, camera, view));
     const [bar, text] = ["i", "b"].map((tag) => scale.querySelector(tag));
     const pixels = facts.unit === "px" ? facts.values[depth] : 0;
-    bar.style.width = `${(pixels * camera.scale) / 2 ** depth / facts.width}px`;
+    const length = (pixels * camera.scale) / 2 ** depth / facts.width;
+    bar.style.width = `${length}px`;
+    bar.hidden = length < LEAST_BAR;
     put(text, fill(text.dataset.text, this.valuesOf({ ...tile, depth }, plane)));
     const { digits } = addressOf(tile, facts.starts);
     for (const [number, row] of rows.entries()) {

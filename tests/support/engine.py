@@ -14,6 +14,7 @@ from tests.support import programs
 from tests.support.paths import ROOT
 
 ENGINE = ROOT / "static/sampler"
+ATLAS = ROOT / "static/atlas"
 _PRELUDE = """
 import { readFileSync, writeFileSync } from "node:fs";
 import { interpolated, Kernels, normals, Purpose, Sampler } from "%(engine)s/sampler.js";

@@ -1,0 +1,277 @@
+"""Maps of an atlas in a page: their geometry, what they keep, and tiles as sitegen draws them."""
+
+import json
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from sitegen.figures.atlas.plane import Plane, Point
+from sitegen.generative.card.labels import Condition
+from sitegen.generative.checkpoints.loading import load_model
+from sitegen.generative.data.prior import PRIOR_NAME, read_prior
+from sitegen.generative.maths.address import Address
+from sitegen.generative.maths.noise import LAST_SEED
+from sitegen.generative.process.protocol import process_of
+from sitegen.models.browser import BrowserModel, export_for_browser
+from sitegen.sampling.models import Sampler
+from sitegen.sampling.tiles import Tiles, tiles_of
+from tests.e2e.sampler.test_flows import CARDS, written
+from tests.e2e.sampler.test_labels import labelled
+from tests.support.engine import ATLAS, run_engine, run_sampler
+
+SEED = LAST_SEED - 1
+CLOSE = 1e-3
+ROWS = ((7, 2, 0), (5, 8, 1), (3, 4, 6))
+IMPORTS = f"""
+const geometry = await import("{(ATLAS / "geometry.js").as_uri()}");
+const tiles = await import("{(ATLAS / "tiles.js").as_uri()}");
+const tree = await import("{(ATLAS / "tree.js").as_uri()}");
+const say = (name, value) => output(name, new TextEncoder().encode(JSON.stringify(value)));
+"""
+
+
+def told(folder: Path, program: str, values: dict[str, Any] | None = None) -> Any:
+    """What a program says under the name `found`, as JSON."""
+    run_engine(folder, IMPORTS + program, values)
+    return json.loads((folder / "found.out").read_text())
+
+
+def test_addresses_and_places(tmp_path: Path) -> None:
+    """A tile has one address and one place, those of the build's maps; other texts are none."""
+    addresses = [
+        Address(start, digits)
+        for start in (7, 4, 6)
+        for depth in (0, 1, 3)
+        for digits in product(range(4), repeat=depth)
+    ]
+    program = """
+    const texts = values.texts.map((text) => {
+      const tile = geometry.tileOf(geometry.read(text), values.rows);
+      return [tile.depth, tile.x, tile.y, geometry.written(geometry.addressOf(tile, values.rows))];
+    });
+    const others = ["", "5.", "5.4", "5.0231.1", "-5", "5e3", "0x5", "5.0000000000000000"];
+    const lost = geometry.tileOf({ start: 9, digits: "" }, values.rows);
+    say("found", [texts, others.map((text) => geometry.read(text) ?? null), lost ?? null]);
+    """
+    texts = [str(address) for address in addresses]
+    found, others, lost = told(tmp_path, program, {"texts": texts, "rows": ROWS})
+    plane = Plane(ROWS)
+    assert [Point(*place) for *place, _ in found] == [plane.point(a) for a in addresses]
+    assert [text for *_, text in found] == texts
+    assert others == [None] * 8
+    assert lost is None
+
+
+def test_geometry(tmp_path: Path) -> None:
+    """A zoom keeps the point under the cursor, a view sees what it covers, and stays on the map."""
+    program = """
+    const [columns, deepest] = [5, 6];
+    const view = { width: 576, height: 500 };
+    const limits = geometry.limitsOf(view, { columns, deepest, side: 64 });
+    const whole = { x: 2.5, y: 2.5, scale: limits.least };
+    const under = ([left, top], { x, y, scale }) =>
+      [x + (left - view.width / 2) / scale, y + (top - view.height / 2) / scale];
+    const far = ([a, b], [c, d]) => Math.hypot(a - c, b - d);
+    const point = [500, 30];
+    const close = geometry.zoomed(whole, view, point, 8);
+    const half = geometry.between(whole, close, 0.5);
+    const wanted = { x: 1.26, y: 4.9, scale: limits.tile * 8 * 1.2 };
+    const camera = geometry.kept(wanted, view, limits, columns);
+    const depth = geometry.depthAt(camera.scale, limits, deepest);
+    const seen = geometry.visible(depth, camera, view, columns);
+    const tile = seen[0];
+    const box = geometry.boxOf(tile, camera, view);
+    const middle = [box.left + box.width / 2, box.top + box.height / 2];
+    const at = geometry.tileAt(middle, depth, camera, view, columns);
+    const corners = [[1, 1], [575, 1], [1, 499], [575, 499]]
+      .map((corner) => geometry.tileAt(corner, depth, camera, view, columns))
+      .map(({ x, y }) => seen.some((each) => each.x === x && each.y === y));
+    const depths = [0, 1, 2, 6, 7].map((zoom) =>
+      geometry.depthAt(limits.tile * 2 ** zoom, limits, deepest));
+    const away = (tile) => geometry.distance(tile, depth, camera, view);
+    say("found", {
+      fixed: [close, half].map((zoomed) => far(under(point, whole), under(point, zoomed))),
+      even: half.scale / whole.scale - 8 ** 0.5,
+      depth, depths, corners, count: seen.length,
+      same: at.x === tile.x && at.y === tile.y,
+      bottom: under([0, view.height], camera)[1],
+      order: [away(tile) < away({ depth, x: 0, y: 0 }), away(geometry.ancestor(tile, 0)) < 1],
+      flat: geometry.kept({ x: 0, y: 9, scale: 1 }, view, limits, columns),
+      seams: [0, 1, 2, 4].map((x) => {
+        const { left } = geometry.boxOf({ depth: 3, x, y: 0 }, { x: 0, y: 0, scale: 800 }, view);
+        return left - view.width / 2 - 100 * x;
+      }),
+    });
+    """
+    found = told(tmp_path, program)
+    assert found["fixed"] == pytest.approx([0, 0], abs=1e-9)
+    assert abs(found["even"]) < 1e-9
+    assert found["depth"] == 3
+    assert found["depths"] == [0, 1, 2, 6, 6]
+    assert all(found["corners"])
+    assert found["count"] <= 42
+    assert found["same"]
+    assert found["bottom"] == pytest.approx(5)
+    assert all(found["order"])
+    assert found["flat"] == {"x": 2.5, "y": 2.5, "scale": 100}
+    assert found["seams"] == [4, 1, 2.5, 4]
+
+
+def test_store(tmp_path: Path) -> None:
+    """Beyond the limits the farthest tiles go, by number and by the memory of their states."""
+    program = """
+    const fill = (store, length) => {
+      for (let x = 0; x < 1000; x++) {
+        const state = new Float32Array(length);
+        store.put({ key: String(x), tile: { x }, state }, (tile) => Math.abs(tile.x - 300));
+      }
+      return [store.size, Boolean(store.get("300")), Boolean(store.get("0")), store.held];
+    };
+    const [many, half, large] = [1, 0.5, 1].map((share) => new tiles.Store(share));
+    say("found", [fill(many, 10), fill(half, 1e6), fill(large, 1e6)]);
+    """
+    many, half, large = told(tmp_path, program)
+    assert many == [400, True, False, 400 * 40]
+    assert half == [8, True, False, 32_000_000]
+    assert large == [16, True, False, 64_000_000]
+
+
+def test_next_tile(tmp_path: Path) -> None:
+    """The nearest tile first, from its nearest ancestor that is kept, and never one twice."""
+    program = """
+    const kept = new Set();
+    const order = (facts, wanted, busy = []) => {
+      kept.clear();
+      const found = [];
+      for (;;) {
+        const state = (address) => kept.has(geometry.written(address));
+        const isBusy = (address) => busy.includes(geometry.written(address));
+        const next = tiles.nextOf(wanted.map(geometry.read), facts, state, isBusy);
+        if (!next) return found;
+        found.push(geometry.written(next.address));
+        kept.add(geometry.written(next.address));
+      }
+    };
+    const splits = [9, 6, 3];
+    say("found", [
+      order({ splits }, ["4.01", "4.02", "5.1"]),
+      order({ splits }, ["4.01", "5.1"], ["4"]),
+      order({ splits, renoised: true }, ["4.012"]),
+    ]);
+    """
+    shared, busy, renoised = told(tmp_path, program)
+    assert shared == ["4", "4.0", "4.01", "4.02", "5", "5.1"]
+    assert busy == ["5", "5.1"]
+    line = ["4", "4.0", "4.00", "4.000"]
+    assert renoised == [*line, "4.01", "4.010", "4.012"]
+
+
+def test_keys(tmp_path: Path) -> None:
+    """Arrows lead to neighbours on the map, Enter in, Backspace out, and nothing beyond."""
+    program = """
+    const map = { columns: 2, deepest: 2 };
+    const led = (key, depth, x, y) => tree.led(key, { depth, x, y }, map) ?? null;
+    say("found", [
+      led("ArrowRight", 1, 1, 0), led("ArrowRight", 1, 3, 0), led("ArrowUp", 0, 0, 0),
+      led("ArrowDown", 0, 0, 0), led("Enter", 1, 1, 2), led("Enter", 2, 1, 2),
+      led("Backspace", 1, 3, 2), led("Backspace", 0, 1, 1), led("a", 0, 1, 1),
+    ]);
+    """
+    tile = "depth", "x", "y"
+    places = [(1, 2, 0), None, None, (0, 0, 1), (2, 2, 4), None, (0, 1, 1), None, None]
+    found = told(tmp_path, program)
+    assert found == [place and dict(zip(tile, place, strict=True)) for place in places]
+
+
+DRAW = """
+let hear;
+globalThis.onmessage = undefined; // the worker's own names
+globalThis.postMessage = (data) => hear(data);
+await import(new URL("worker.js", values.engine));
+const ask = (data) => new Promise((resolve) => {
+  const answers = [];
+  hear = (answer) => {
+    answers.push(answer);
+    if (answer.ready || answer.ended || answer.failed) resolve(answers);
+  };
+  onmessage({ data });
+});
+const blob = (data) => new Blob([data]);
+const wasm = blob(readFileSync(new URL("kernels.wasm", values.engine)));
+const [model, weights] = [readFileSync("model.json"), bytes("model")].map(blob);
+const [loaded] = await ask({ load: { wasm, model, weights } });
+if (loaded.failed) throw new Error(loaded.failed);
+const kept = new Map();
+const { facts, seed, addresses } = values;
+const state = (address) => kept.get(geometry.written(address))?.state;
+let jobs = 0;
+for (const text of addresses) {
+  for (;;) {
+    const next = tiles.nextOf([geometry.read(text)], facts, state, () => false);
+    if (!next) break;
+    const { picture, level } = tiles.pictureOf(next.address, facts, seed);
+    const from = next.source && { level, state: state(next.source) };
+    const answers = await ask({ draw: ++jobs, picture, from });
+    if (answers[1]?.ended !== "done") throw new Error(JSON.stringify(answers));
+    kept.set(geometry.written(next.address), answers[0]);
+  }
+  const { level, state: found, sharp } = kept.get(text);
+  output(text, level && facts.renoised && sharp ? sharp : found);
+}
+process.exit(); // the worker's channel stays open
+"""
+
+
+def drawn(
+    folder: Path, exported: BrowserModel, tiles: Tiles, addresses: list[str], **facts: Any
+) -> dict[str, NDArray[np.float32]]:
+    """The tiles that the page's worker draws, by their addresses."""
+    renoised = not tiles.sampler.process.random
+    facts |= {"splits": tiles.splits, "renoised": renoised}
+    engine = f"{(ATLAS.parent / 'sampler').as_uri()}/"
+    values = {"facts": facts, "seed": str(tiles.seed), "addresses": addresses, "engine": engine}
+    return run_sampler(folder, exported, IMPORTS + DRAW, values)
+
+
+def far(found: NDArray[np.float32], tiles: Tiles, address: str) -> float:
+    """The largest difference of a tile from that of sitegen."""
+    picture = tiles.at(Address.parse(address)).picture.ravel()
+    return float(np.abs(found - picture).max() / max(1, np.abs(picture).max()))
+
+
+@pytest.mark.parametrize("guidance", [None, 1.5])
+def test_tiles_of_blur(guidance: float | None, tmp_path: Path) -> None:
+    """A tile of any depth, with a label and without; those with one parent differ."""
+    folder = labelled(tmp_path / "model")
+    model = load_model(folder)
+    prior = read_prior(folder / PRIOR_NAME, model.card)
+    condition = None if guidance is None else Condition((1,), guidance)
+    sampler = Sampler(process_of(model), "it", prior).conditioned(condition)
+    tiles = tiles_of(sampler, SEED)
+    exported = export_for_browser(
+        model.card, folder / "weights.safetensors", folder / PRIOR_NAME, "float32"
+    )
+    deepest = "3210" * len(tiles.splits)
+    addresses = ["12", "12.3", f"12.{deepest[: len(tiles.splits)]}", "2.00", "2.01"]
+    label = {} if guidance is None else {"label": 1, "guidance": guidance}
+    found = drawn(tmp_path, exported, tiles, addresses, **label)
+    assert [far(found[address], tiles, address) < CLOSE for address in addresses] == [True] * 5
+    assert np.abs(found["2.00"] - found["2.01"]).max() > 10 * CLOSE
+
+
+@pytest.mark.parametrize("name", ["euler", "heun", "flow of a ddpm", "guided ddim", "ddim"])
+def test_tiles_of_noise(name: str, tmp_path: Path) -> None:
+    """Digit 0 continues its parent, and the others its finished picture with noise."""
+    card, path = written(tmp_path, **CARDS[name])
+    exported = export_for_browser(card, path, None, "float32")
+    tiles = tiles_of(Sampler(process_of(load_model(path, card)), "it"), SEED)
+    addresses = ["3.0", "3.2", "3.20", "3.213", "3.0100"[: 2 + len(tiles.splits)]]
+    found = drawn(tmp_path, exported, tiles, addresses)
+    assert [far(found[address], tiles, address) < CLOSE for address in addresses] == [True] * 5
+    line = replace(tiles).at(Address.parse("3.2"))
+    assert np.allclose(line.ahead[0].ravel(), found["3.20"], atol=CLOSE * 10)
