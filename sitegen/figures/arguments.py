@@ -174,6 +174,7 @@ ALL = ("all",)
 MOST_NAMED = 12
 """Labels that a text alternative lists."""
 UNSET: dict[str, Any] = {
+    "addresses": None,
     "labels": None,
     "guidance": 0.0,
     "steps": None,

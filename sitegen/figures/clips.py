@@ -93,10 +93,10 @@ def grid_job(
 
     columns: number in a row
     images: displayed images of each visited level, from K to 0, (N, C, H, W)
-    more: fields of `Cells`, such as `samples`, or of the job
+    more: fields of `Cells`, such as `samples`, or of the job; `count`, if samples have no numbers
     """
     layout = {name: more.pop(name) for name in ("samples", "plain", "together") if name in more}
-    count = len(layout["samples"])
+    count = more.pop("count", None) or len(layout["samples"])
     _, height, width = card.shape
     factor = reduction(count, width, height)
     width, height = -(-width // factor), -(-height // factor)

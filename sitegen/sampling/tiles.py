@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from sitegen.generative.card.card import ModelCard
     from sitegen.generative.maths.noise import Addressed
-    from sitegen.sampling.models import Sampler
+    from sitegen.sampling.models import Sampler, Trajectory
 
 TILED: tuple[Ability, ...] = ("network", "tree")
 """What a model needs to have tiles."""
@@ -139,6 +139,11 @@ class Tiles:
         for digit in address.digits:
             (tile,) = self.children([tile], [digit])
         return tile
+
+    def whole(self, addresses: Sequence[Address]) -> Trajectory:
+        """Return the trajectory of images at addresses with all digits, from their starts on."""
+        start = self.sampler.start(self.seed, [address.start for address in addresses])
+        return self.sampler.run(start, self._noise(addresses))
 
     def _noise(self, addresses: Sequence[Address]) -> Addressed:
         from sitegen.generative.maths.noise import Addressed

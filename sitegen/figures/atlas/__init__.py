@@ -15,7 +15,7 @@ from sitegen.figures.base import NO_TEXTS, Figure, FigureKind, named
 from sitegen.figures.sampler import live_faults
 from sitegen.generative.card.abilities import Ability
 from sitegen.generative.card.card import ModelCard
-from sitegen.generative.maths.address import MOST_SPLITS, Address
+from sitegen.generative.maths.address import MOST_SPLITS, Address, checked_address
 from sitegen.sampling.tiles import checked_splits, default_splits
 
 if TYPE_CHECKING:
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
 
 PREPARED, PREPARED_LINES = 3, 2
 """Splits that the build draws for every start: with noise on the way, and without."""
-
-
-def _checked(address: str | None) -> str | None:
-    return address if address is None else str(Address.parse(address))
 
 
 @dataclass(frozen=True, config=RULES)
@@ -55,7 +51,7 @@ class Atlas(FigureKind):
         description="The levels at which states part, from the first level down; an octave of "
         "blur each if not given, or a fifth of the levels.",
     )
-    target: Annotated[StrictStr | None, AfterValidator(_checked)] = Field(
+    target: Annotated[StrictStr, AfterValidator(checked_address)] | None = Field(
         default=None, description="The address to which the clip zooms, as in 14.213023."
     )
     beside: ModelName | None = Field(

@@ -42,3 +42,8 @@ class Address:
         for digit in self.digits[:depth]:
             number = 4 * number + digit
         return (self.start << 32) + number
+
+
+def checked_address(text: str) -> str:
+    """Return the text of an address. Raises ValueError for others."""
+    return str(Address.parse(text))

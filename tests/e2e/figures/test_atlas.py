@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from sitegen.core.diagnostics import SourceLocation
 from sitegen.figures.atlas.plane import Plane, Point, panels, starts_in_place, zoom
 from sitegen.generative.maths.address import Address
 from sitegen.generative.maths.noise import Addressed
@@ -17,10 +18,13 @@ from sitegen.models.registry import model_source
 from sitegen.sampling.models import Sampler, load_sampler
 from sitegen.sampling.tiles import Tiles, default_splits, tiles_of
 from tests.support.builders import CPU
+from tests.support.calling import make_figure
 from tests.support.forked import sitegen
 from tests.support.pictures import decibels
 from tests.support.tinyfigures import Sources, job
 from tests.support.tinymodel import write_flow, write_model
+
+PLACE = SourceLocation("index.md", 1)
 
 
 def addresses(*texts: str) -> list[Address]:
@@ -162,6 +166,21 @@ def test_files(sources: Sources, sampler: Sampler, tmp_path: Path) -> None:
     assert made.levels[0] == sampler.card.visited_levels[0]
     assert made.levels[-1] == 0
     assert files["poster"].width == files["poster-webp"].width > 4 * 256
+
+
+def test_a_figure_of_addresses(sources: Sources, sampler: Sampler) -> None:
+    """A grid shows the images of addresses, which stand under them; others are refused."""
+    depth = len(default_splits(sampler.card))
+    texts = tuple("1." + digit * depth for digit in "03")
+    made = job(sources, "trajectories", seed=4, addresses=texts)
+    assert made.clip is not None
+    *_, last = made.clip.states
+    tiles = tiles_of(sampler, 4)
+    expected = np.stack([tiles.at(address).picture for address in addresses(*texts)])
+    assert decibels(last, to_uint8(expected)) > 45
+    assert (made.clip.cells.texts, made.clip.cells.samples) == (texts, ())
+    spec = make_figure("trajectories", ("tiny",), {"addresses": ["1.0"]}, PLACE).spec
+    assert f"should have {depth} digits" in next(spec.unmet([sampler.card]))
 
 
 def test_beside(sources: Sources, tmp_path: Path) -> None:

@@ -70,6 +70,7 @@ CHANGES: dict[str, Any] = {
 """Another value for each field that decides pixels."""
 OTHERS: dict[str, dict[str, Any]] = {
     "process": {"columns": 4, "samples": [3], "model": "cascade"},
+    "trajectories": {"addresses": ["0.3012"]},
     "atlas": {"columns": 2, "splits": [4, 1], "target": "0.3012"},
 }
 """Values for kinds that do not take these."""
