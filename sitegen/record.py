@@ -70,7 +70,7 @@ class record:
         space and has 256 values, from black to white. "float32" takes twice the space
     every: record every n-th step; the first and the last are always recorded
     rows: number of samples to record, or their indices, at least one
-    side: pixels a side; larger images are averaged over squares of pixels
+    side: pixels of the larger side; larger images are averaged over squares of pixels
     decode: function that turns recorded arrays into images, such as the decoder of a latent model
     scale: factor for the states of a value. `scale=lambda sigma: 1 / (1 + sigma**2) ** 0.5` makes
         states of σ = 80 fit into the range
@@ -268,7 +268,8 @@ class record:
         images = images if images.dtype == np.float64 else images.astype(np.float32)
         order = "(N, C, H, W)" if self._layout == "NCHW" else "(N, H, W, C)"
         fault = f"{what} has the shape {images.shape}; it must be {order}"
-        _require(images.ndim == 4 and images.size > 0, fault)
+        hint = f"{fault}: give decode=, which makes images; a page shows video files by video()"
+        _require(images.ndim == 4 and images.size > 0, hint)
         if self._layout == "NHWC":
             images = images.transpose(0, 3, 1, 2)
         hint = f'{fault} with 1 or 3 channels: check layout="{self._layout}", or give decode='
@@ -285,8 +286,8 @@ class record:
             blocks = images.reshape(*images.shape[:2], height, factors, width, factors)
             images = blocks.mean((3, 5))
         pixels = f"{what} has {height} x {width} pixels"
-        _require(height == width, f"{pixels}; record squares, which decode= can make")
-        _require(height <= LARGEST_SIDE, f"{pixels}; at most {LARGEST_SIDE} a side: give side=")
+        fits = max(height, width) <= LARGEST_SIDE
+        _require(fits, f"{pixels}; at most {LARGEST_SIDE} a side: give side=")
         _require(bool(np.isfinite(images).all()), f"{what} has values that are not finite")
         if factor != 1.0:
             images = images * images.dtype.type(factor)

@@ -816,6 +816,7 @@ const viewer = {
     if (box.line && away) clip.scrub(clip.end);
     title.textContent = box.button?.dataset.title ?? fill(title.dataset.sample, { n: this.at + 1, count });
     Object.assign(canvas, { width: box.width, height: box.height - box.strip });
+    canvas.style.setProperty("--ratio", canvas.width / canvas.height);
     canvas.classList.toggle("pixelated", clip.stage.classList.contains("pixelated"));
     clip.show(clip.shown);
   },

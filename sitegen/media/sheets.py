@@ -28,13 +28,13 @@ _GAP, _MARGIN = 10, 24
 _STRIP_WIDTH = 1200  # pixels, of an exported picture, at least
 
 
-def contact_cells(count: int, side: int) -> Cells:
-    """Return the arrangement of numbered pictures of `side` pixels, in rows of tens if possible."""
-    size = max(1, -(-_LEAST // side)) * side
-    columns = max(1, min(count, (_WIDTH - 2 * _MARGIN) // (size + _GAP)))
+def contact_cells(count: int, width: int, height: int) -> Cells:
+    """Return the arrangement of numbered pictures of that size, in rows of tens if possible."""
+    factor = max(1, -(-_LEAST // width))
+    columns = max(1, min(count, (_WIDTH - 2 * _MARGIN) // (factor * width + _GAP)))
     columns = columns // 10 * 10 or columns
-    texts = tuple(map(str, range(count)))
-    return Cells(count, size, size + _TEXT, columns, _GAP, texts=texts, strip=_TEXT)
+    texts, size = tuple(map(str, range(count))), (factor * width, factor * height + _TEXT)
+    return Cells(count, *size, columns, _GAP, texts=texts, strip=_TEXT)
 
 
 def contact_size(cells: Cells) -> tuple[int, int]:
@@ -44,13 +44,14 @@ def contact_size(cells: Cells) -> tuple[int, int]:
 
 
 def contact_sheet(pictures: Frame, heading: str) -> Frame:
-    """Lay out samples (N, side, side, 3) in rows, each above its number from 0.
+    """Lay out samples (N, H, W, 3) in rows, each above its number from 0.
 
     heading: a line at the top, shrunk to the width of the sheet
     """
-    cells = contact_cells(len(pictures), pictures.shape[1])
+    count, height, width, _ = pictures.shape
+    cells = contact_cells(count, width, height)
     size = contact_size(cells)
-    drawn = sheet(upscale(pictures, cells.width // pictures.shape[1]), cells)
+    drawn = sheet(upscale(pictures, cells.width // width), cells)
     image = Image.new("RGB", size, PAPER)
     image.paste(Image.fromarray(drawn), (_MARGIN, 2 * _MARGIN + _HEADING))
     fonts = (font(points) for points in range(_HEADING, 7, -1))

@@ -202,8 +202,11 @@ def describe(sampler: SamplerFile, name: str) -> ModelCard:
             labels = None if names is None else LabelsConfig(tuple(map(str, names)), optional=False)
             uses = getattr(author, "uses", ())
             uses = [os.fspath(path) for path in ([uses] if isinstance(uses, str) else uses)]
-        if len(shape) != 3 or shape[0] not in (1, 3) or shape[1] != shape[2] or shape[1] < 1:
-            raise ConfigError(f"shape = {shape}: must be (C, H, W) with 1 or 3 channels and H = W")
+        if len(shape) != 3 or shape[0] not in (1, 3) or min(shape) < 1:
+            raise ConfigError(
+                f"shape = {shape}: must be (C, H, W) with 1 or 3 channels; a page shows video "
+                "files by video(), and of other data a recording makes images by decode="
+            )
         if len(values) < 2:
             raise ConfigError("axis must be (symbol, unit, values), with 2 values or more")
         draws = np.random.default_rng(0)
@@ -242,10 +245,11 @@ def describe(sampler: SamplerFile, name: str) -> ModelCard:
             corrupts=callable(getattr(author, "corrupt", None)),
             has_between=callable(getattr(author, "between", None)),
             predicts=predicts,
+            size=None if shape[1] == shape[2] else (shape[1], shape[2]),
             uses=digests,
         )
         return ModelCard(
-            shape[1],
+            max(shape[1:]),
             shape[0],
             len(values) - 1,
             kind="sampler",

@@ -64,7 +64,9 @@ def write_recording(source: Path, target: Path) -> tuple[str, ...]:
                 array = name or "the array"
                 if len(info.shape) != 5:
                     orders = "(T, N, C, H, W)" if name else "(T, N, C, H, W) or (T, N, H, W, C)"
-                    raise ValueError(f"{array} has the shape {info.shape}; must be {orders}")
+                    others = "a page shows video files by video()"
+                    fault = f"{array} has the shape {info.shape}; must be {orders}; {others}"
+                    raise ValueError(fault)
                 if (size := 4 * prod(info.shape[1:])) > LARGEST_ARRAY:
                     most = f"at most {LARGEST_ARRAY:,}"
                     raise ValueError(f"a step of {array} takes {size:,} bytes; {most}")

@@ -109,7 +109,7 @@ def draw_samples(sampler: Sampler, request: Request, targets: Targets, report: R
     card, size = sampler.card, AT_ONCE
     if card.recording is not None:  # a step is read whole
         request, size = _recorded(card.recording, sampler.name, request), request.count
-    check_targets(targets, request, card.image_size)
+    check_targets(targets, request, card.shape[1:])
     request.condition(card, range(request.count))  # raises
     noise_std = request.sampling_noise_std
     if noise_std is not None and card.noise_std is None:
@@ -205,8 +205,8 @@ def _recorded(recording: RecordingConfig, name: str, request: Request) -> Reques
     return replace(request, seed=recording.seed)
 
 
-def check_targets(targets: Targets, request: Request, side: int | None = None) -> None:
-    """Raise ConfigError unless the targets fit the number of samples and `side`; costs nothing."""
+def check_targets(targets: Targets, request: Request, size: tuple[int, ...] = ()) -> None:
+    """Raise ConfigError unless the targets fit the number of samples and their `size` (H, W)."""
     if targets.output is not None:
         check_output(targets.output)
     elif request.trajectory:
@@ -216,8 +216,8 @@ def check_targets(targets: Targets, request: Request, side: int | None = None) -
         return
     if sheet.suffix.lower() != ".png" or sheet.is_dir():
         raise ConfigError(f"--sheet {sheet}: is one picture; give a name that ends in .png")
-    if side is not None:
-        width, height = contact_size(contact_cells(request.count, side))
+    if size:
+        width, height = contact_size(contact_cells(request.count, size[1], size[0]))
         if height * width > MOST_PIXELS:
             raise ConfigError(
                 f"--sheet: {request.count} pictures take {width} × {height} pixels, and "

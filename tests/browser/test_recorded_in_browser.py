@@ -19,12 +19,22 @@ from tests.support.builders import CPU
 from tests.support.reporters import Silent
 from tests.support.serving import serving
 
-SITE = 'title = "A site"\n[models.run]\npath = "models/run"\n'
+SITE = """title = "A site"
+[models]
+run = { path = "models/run" }
+wide = { path = "models/wide" }
+"""
 INDEX = """# A page
 
 {{ trajectories("run", count=2, columns=2, id="captions") }}
 
 {{ trajectories("run", count=2, texts=["Ours", "Theirs, in several lines"], id="texts") }}
+"""
+WIDE = """# Wide
+
+{{ trajectories("wide", count=2, columns=2, id="grid") }}
+
+{{ hierarchy("wide", id="tree") }}
 """
 CAPTIONS = ["a cat in a hat", "a dog"]
 
@@ -33,16 +43,23 @@ CAPTIONS = ["a cat in a hat", "a dog"]
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built page; the second sample is light at its end, and the first one dark."""
     folder = tmp_path_factory.mktemp("recorded")
-    model = folder / "models" / "run"
-    model.mkdir(parents=True)
+    model, wide = folder / "models" / "run", folder / "models" / "wide"
+    for each in (model, wide):
+        each.mkdir(parents=True)
+    with record(wide / "recording.npz", range=(0, 1), captions=CAPTIONS) as rec:
+        rec(2, np.full((1, 3, 24, 60), 0.3))
+        rec(1, np.full((2, 3, 24, 60), 0.6), parents=[0, 0])
+        rec(0, np.full((2, 3, 24, 60), 0.9))
     with record(model / "recording.npz", range=(0, 1), captions=CAPTIONS) as rec:
         for value in (2, 1, 0):
             ends = np.array([0.1, 0.9]).reshape(2, 1, 1, 1)
             rec(value, np.broadcast_to(ends if value == 0 else 0.5 + 0 * ends, (2, 1, 24, 24)))
-    card = recorded_card(open_recording(model / "recording.npz"))
-    (model / "model.toml").write_text(replace(card, weights=FileRef("recording.npz")).to_toml())
+    for each in (model, wide):
+        card = recorded_card(open_recording(each / "recording.npz"))
+        (each / "model.toml").write_text(replace(card, weights=FileRef("recording.npz")).to_toml())
     (folder / "pages").mkdir()
     (folder / "pages" / "index.md").write_text(INDEX)
+    (folder / "pages" / "wide.md").write_text(WIDE)
     (folder / "site.toml").write_text(SITE)
     build(folder / "site.toml", BuildOptions(CPU), FigureRenderer, Silent())
     return folder / "build"
@@ -77,3 +94,28 @@ def test_texts(browser: Browser, built: Path, scheme: Literal["light", "dark"]) 
         assert violations(page) == []
         page.keyboard.press("ArrowRight")
         expect(viewer.locator(".sample-text")).to_have_text("a cat in a hat", timeout=5000)
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("id", ["grid", "tree"])
+def test_wide_pictures(browser: Browser, built: Path, width: int, id: str) -> None:
+    """A grid and a tree of pictures that are not square, and the large view of them."""
+    size, where = (
+        {"width": width, "height": 700},
+        f"sample=2#{id}" if id == "grid" else "branch=1.2#tree",
+    )
+    with (
+        serving(built) as address,
+        opened(browser, f"{address}wide/?{where}", viewport=size) as page,
+    ):
+        canvas = page.locator("#viewer canvas")
+        box = box_of(canvas)
+        assert abs(box["width"] / box["height"] - 60 / 24) < 0.05
+        assert box["y"] + box["height"] <= 700
+        expect(page.locator("#viewer .sample-text")).to_have_text("a dog", timeout=5000)
+        page.keyboard.press("Escape")
+        button = page.locator("#grid .cell-button" if id == "grid" else "#tree .node").last
+        stage, box = box_of(page.locator(f"#{id} .stage")), box_of(button)
+        assert box["width"] > 1.5 * box["height"] / 1.6
+        assert stage["x"] - 1 <= box["x"] <= stage["x"] + stage["width"] + 1
+        assert violations(page) == []

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 import sitegen.record
 from sitegen.core.source import odd_character
-from sitegen.generative.data.recording import open_recording
+from sitegen.generative.card.card import ModelCard
+from sitegen.generative.data.recording import open_recording, recorded_card
 from sitegen.record import record
 from tests.support.oldpython import newer
 
@@ -196,6 +197,22 @@ def test_some_rows_smaller(tmp_path: Path, rows: Any, kept: list[int]) -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
+def test_images_that_are_not_square(tmp_path: Path) -> None:
+    """They are recorded as they are, and `side` is their larger one."""
+    x = images(3, 3, 8)[:, :, :4]
+    for side, expected in ((None, x), (4, x.reshape(3, 3, 2, 2, 4, 2).mean((3, 5)))):
+        with record(tmp_path / "ours.npz", side=side, dtype="float32") as rec:
+            rec(1, x)
+            rec(0, x)
+        recording = open_recording(tmp_path / "ours.npz")
+        card = recorded_card(recording)
+        assert card.shape == expected.shape[1:]
+        assert card.image_size == max(expected.shape[2:])
+        assert ModelCard.from_toml(card.to_toml()) == card
+        found = read(tmp_path / "ours.npz")[1]["state/00001"]
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
 def test_tensors_of_torch_latents_and_large_states(tmp_path: Path) -> None:
     """bfloat16 with gradients, latents with a decoder, and σ = 80 with a scale are recorded."""
     latents = torch.full((2, 4, 2, 2), 40.0, dtype=torch.bfloat16, requires_grad=True)
@@ -301,7 +318,9 @@ def bad_steps() -> Iterator[tuple[dict[str, Any], list[tuple[Any, ...]], str]]:
     yield {"positions": [0, 1]}, [(0, x)], "3 samples for 2 positions"
     wide, large = x.repeat(2, 3), np.zeros((1, 1, 4097, 4097), np.float32)
     yield {"positions": [0, 1], "rows": 1}, [(0, x[:2])], "1 samples for 2 positions"
-    yield {}, [(0, wide)], "the state has 4 x 8 pixels; record squares"
+    video = r"\(3, 2, 1, 4, 4\); it must be \(N, C, H, W\): give decode=, .* by video\(\)"
+    yield {}, [(0, np.stack([x, x], 1))], video
+    yield {"side": 3}, [(0, wide)], "side = 3 does not divide"
     yield {"dtype": "uint8"}, [(0, large)], "4097 x 4097 pixels; at most 4096 a side: give side="
     yield {}, [(0, np.zeros((10_001, 1, 1, 1)))], "10001 samples; at most 10000: give rows="
 

@@ -117,7 +117,8 @@ def _require_pictures(path: Path, info: ArrayInfo) -> None:
         return
     fault = f"{path}: its array has the shape {info.shape} and the type {info.dtype}"
     wanted = "pictures are (N, H, W, 3) or (N, H, W, 1) in uint8"
-    raise RefusedError(f"{fault}; {wanted}; save clips as MP4 files, and name their folder")
+    others = "a page shows video files by video(), and record(decode=) makes images of other data"
+    raise RefusedError(f"{fault}; {wanted}; {others}")
 
 
 def _written(

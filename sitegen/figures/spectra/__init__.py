@@ -51,6 +51,13 @@ class Spectra(ComparedKind):
     show: Show = "state"
     sampling_noise_std: NoiseStd = None
 
+    def unmet(self, cards: Sequence[ModelCard]) -> Iterator[str]:
+        """Square images, whose frequencies are the same in both directions."""
+        yield from super().unmet(cards)
+        _, height, width = cards[0].shape
+        if height != width:
+            yield f"needs square images; those of {self.model} are {height} × {width} pixels"
+
     def sample(self, models: ModelProvider, figure: Figure) -> RenderJob:
         """Return the job of the spectra of a model, of a DDPM, and of the data if known."""
         from sitegen.figures.clips import even_levels, made_with, noise_std_of

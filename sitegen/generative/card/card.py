@@ -90,7 +90,7 @@ class ModelCard:
     Raises ConfigError that names every invalid value.
     """
 
-    image_size: Count = Field(description="the side of its images, in pixels")
+    image_size: Count = Field(description="the larger side of its images, in pixels")
     channels: Annotated[int, Strict(), must("1 (grey) or 3 (colour)", lambda v: v in (1, 3))] = (
         Field(description="1 for grey images, 3 for colour")
     )
@@ -224,7 +224,9 @@ class ModelCard:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Shape (C, H, W) of one image."""
-        return (self.channels, self.image_size, self.image_size)
+        facts = self.recording or self.sampler
+        size = (facts and facts.size) or (self.image_size, self.image_size)
+        return (self.channels, *size)
 
     @cached_property
     def networks(self) -> tuple[Band, ...]:

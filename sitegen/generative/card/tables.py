@@ -13,7 +13,17 @@ from pydantic import Field, Strict, ValidationInfo, field_validator
 from sitegen.core.source import odd_character
 from sitegen.core.validation import reject_with
 from sitegen.generative.card.limits import MOST_LEVELS
-from sitegen.generative.card.parts import Flag, Number, Short, Word, above, falls, must, table
+from sitegen.generative.card.parts import (
+    Count,
+    Flag,
+    Number,
+    Short,
+    Word,
+    above,
+    falls,
+    must,
+    table,
+)
 from sitegen.record import MOST_SAMPLES
 
 LARGEST_BETA = 0.999
@@ -131,6 +141,12 @@ Long = Annotated[
 _Level = Annotated[int, Strict(), Field(ge=1, le=MOST_LEVELS)]
 
 
+Size = Annotated[
+    tuple[Count, Count] | None,
+    Field(description="height and width of its images, if they are not square"),
+]
+
+
 @table
 class RecordingConfig:
     """What was recorded: `count` samples at the `values` of the levels 0 … K.
@@ -166,6 +182,7 @@ class RecordingConfig:
     finished: Flag = True
     clipped: Flag = False
     scaled: Flag = False
+    size: Size = None
 
     def remarks(self, states: bool) -> str:
         """Sentences for the caption of a figure that shows `states`, or predicted images only.
@@ -211,4 +228,5 @@ class SamplerConfig:
     corrupts: Flag = False
     has_between: Flag = False
     predicts: Flag = False
+    size: Size = None
     uses: Mapping[str, str] = Field(default_factory=dict)

@@ -128,6 +128,7 @@ class Recording:
             finished=run.finished,
             clipped=self.clipped,
             scaled=run.scaled,
+            size=None if self.shape[1] == self.shape[2] else self.shape[1:],
         )
 
     def states(self, show: Part, samples: Sequence[int] | None = None) -> Iterator[Images]:
@@ -202,17 +203,13 @@ def open_recording(path: Path) -> Recording:
 def recorded_card(recording: Recording, subject: str = "") -> ModelCard:
     """Return the card of a recording. Raises RefusedError if it cannot be displayed."""
     channels, height, width = recording.shape
-    if height != width:
-        raise RefusedError(
-            f"{recording.path}: its images have {height} x {width} pixels; record squares"
-        )
     try:
         facts = recording.config()
     except ConfigError as error:
         faults = "; ".join(str(error).splitlines())
         raise RefusedError(f"{recording.path}: {faults}") from None
     return ModelCard(
-        height,
+        max(height, width),
         channels,
         recording.levels,
         kind="recording",

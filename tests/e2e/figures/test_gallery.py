@@ -147,7 +147,10 @@ def test_samples(site: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("array", "fault"),
     [
-        (np.zeros((2, 4, 8, 8, 3), np.uint8), r"\(2, 4, 8, 8, 3\).*save clips as MP4 files"),
+        (
+            np.zeros((2, 4, 8, 8, 3), np.uint8),
+            r"\(2, 4, 8, 8, 3\).*by video\(\)",
+        ),
         (np.zeros((2, 8, 8, 3), np.float32), "type float32; pictures are"),
         (np.zeros((2, 3, 8, 8), np.uint8), r"shape \(2, 3, 8, 8\)"),
     ],

@@ -107,6 +107,22 @@ def test_figures_of_a_sampler(site: Path) -> None:
         sitegen(site, *words)
 
 
+def test_images_that_are_not_square(site: Path) -> None:
+    """Every figure that a sampler allows shows them in their shape, but for spectra."""
+    (site / "flow.py").write_text(FLOW.replace("(1, 8, 8)", "(3, 8, 12)"))
+    page(site, *CALLS)
+    sitegen(site, "build")
+    for figure in json.loads((site / "build/media.json").read_text("utf-8"))["figures"]:
+        cells = figure["cells"]
+        assert cells["width"] / (cells["height"] - cells.get("strip", 0)) == 12 / 8, figure["id"]
+    sitegen(site, "sample", "flow", "--count", "3", "--output", "x.npz", "--sheet", "x.png")
+    assert np.load(site / "x.npz")["final"].shape == (3, 3, 8, 12)
+    page(site, 'spectra("flow")')
+    done = run_forked(site, "build")
+    assert done.returncode == 2
+    assert "needs square images; those of flow are 8 × 12 pixels" in done.stderr
+
+
 def test_sampler_of_a_package(site: Path) -> None:
     """An entry point of an installed package names the class; another name has a suggestion."""
     whole, about = site / "packages/theirs", site / "packages/theirs-1.0.dist-info"

@@ -98,7 +98,7 @@ def test_random_steps(folder: Path, old: str, new: str, random: bool) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("(1, 8, 8)", "(1, 8, 9)", r"flow\.py: Sampler: shape = \(1, 8, 9\): must be \(C, H, W\)"),
+        ("(1, 8, 8)", "(2, 1, 8, 9)", r"shape = \(2, 1, 8, 9\): must be \(C, H, W\) .* video\(\)"),
         ("return normal\n", "return normal[:1]\n", r"flow\.py:13: the result of start has the sh"),
         ("(1 - t), image", "(1 - t) * np.inf, image", r"flow\.py:16: the next state of step\(0\)"),
         ("(1 - t), image", "(1 - t), image * 1j", r"flow\.py:16: the predicted image .* complex"),

@@ -134,7 +134,7 @@ def test_sheet(sampler: Sampler, tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["sheet.png"]
     sheet = np.asarray(Image.open(path))
     side = sampler.card.image_size
-    cells = contact_cells(13, side)
+    cells = contact_cells(13, side, side)
     assert (cells.columns, sheet.shape) == (10, (*contact_size(cells)[::-1], 3))
     finals = to_uint8(draw(sampler, tmp_path, count=13, seed=5)["final"])
     for at, final in enumerate(finals):
