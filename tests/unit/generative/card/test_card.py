@@ -241,7 +241,7 @@ def test_everything_wrong_is_told_at_once() -> None:
         'm:15: waits: unknown key, did you mean "weights"?'
     )
     assert told("[weights]\n") == (
-        "here.toml: image_size is missing: the side of its images, in pixels\n"
+        "here.toml: image_size is missing: the larger side of its images, in pixels\n"
         "here.toml: channels is missing: 1 for grey images, 3 for colour\n"
         "here.toml: levels is missing: K, the steps from the flattest state to the sharp one\n"
         "here.toml: blur is missing: the blur of the levels, sigma_min and sigma_max\n"
