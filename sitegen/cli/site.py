@@ -304,21 +304,17 @@ def serve(
       sitegen serve --config paper/site.toml --port 0 --open
     """
     from sitegen.builder.plan import BuildOptions
-    from sitegen.builder.render import FigureRenderer
     from sitegen.config.schema import load_site
     from sitegen.server.app import HOST, Server, listening, serve
     from sitegen.server.preview import Preview
-    from sitegen.server.rendering import RenderProcess
+    from sitegen.server.rendering import BuildProcess
 
     if not config.is_file():
         load_site(config)  # raises the error
     config = config.absolute()  # the current folder may be deleted and made again meanwhile
-    build_options = BuildOptions(compute_target(device, precision), offline=offline)
-
-    def start() -> RenderProcess:
-        return RenderProcess(config, build_options, FigureRenderer)
-
-    preview = Preview(config, build_options, start, report)
+    asked = device, precision
+    build_options = BuildOptions(compute_target(device, precision), offline=offline, asked=asked)
+    preview = Preview(config, build_options, partial(BuildProcess, config, build_options), report)
     with listening(port) as listener:
         preview.refresh()
         address = f"http://{HOST}:{listener.getsockname()[1]}/"

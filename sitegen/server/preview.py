@@ -1,8 +1,7 @@
 """The preview of a site while its author works on it, even before all clips are rendered.
 
 Pages are rendered immediately. Until its clip is rendered, a figure has a placeholder. Clips are
-rendered in a separate process. When no clip is missing, the built folder is installed, as by
-`sitegen build`.
+rendered by `sitegen build`, as a process. When no clip is missing, the built folder is installed.
 """
 
 import re
@@ -16,18 +15,24 @@ from pathlib import Path
 from sitegen.builder.assembly import assemble
 from sitegen.builder.install import Tree, install, require_ours
 from sitegen.builder.pipeline import location
-from sitegen.builder.plan import BuildContext, BuildOptions, PlannedFigure, prepare
+from sitegen.builder.plan import BuildContext, BuildOptions, prepare
 from sitegen.builder.store import Records
 from sitegen.config.schema import load_site
-from sitegen.core.errors import LockedError, SitegenError
+from sitegen.core.errors import FAULTS, LockedError, SitegenError
+from sitegen.core.installed import import_fault, memory_full
 from sitegen.core.progress import Reporter
-from sitegen.server.rendering import REPORTED, RETRY_S, RenderProcess, describe
+from sitegen.core.source import raised_at
+from sitegen.server.rendering import BuildProcess
 
 FigureRef = tuple[str, str]
 """A figure of the site: the uri of its page, and its id."""
 
 POLL_S = 0.1
-"""Seconds between two checks whether the preview was closed while a figure is rendered."""
+"""Seconds between two looks at a build."""
+RETRY_S = 1.0
+"""Seconds before retrying while another sitegen process works on this site."""
+REPORTED = (SitegenError, *FAULTS)
+"""Exceptions that the preview shows. It goes on, since the next edit may mend the cause."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ class Preview:
     """A live preview of a site: call `refresh` after each change, and `run` in a thread.
 
     config: the absolute path of its `site.toml`
-    start: starts the process that renders
+    start: starts a build
     state: the current state, which can be read at any time
     context: the last context that was read without errors
     reads: number of times that the site was read
@@ -63,7 +68,7 @@ class Preview:
         self,
         config: Path,
         options: BuildOptions,
-        start: Callable[[], RenderProcess],
+        start: Callable[[], BuildProcess],
         report: Reporter,
     ) -> None:
         self.config, self.report = config.absolute(), report
@@ -73,7 +78,7 @@ class Preview:
         self.settled = self._closed = False
         self._options, self._start = options, start
         self._records: Records = {}
-        self._errors: dict[str, str] = {}  # by key of a figure, or "site"
+        self._errors: dict[str, str] = {}  # by key of a figure, or "site", which ends all work
         # Reentrant: an error is shown while the state is being changed.
         self._changed = threading.Condition(threading.RLock())
 
@@ -102,20 +107,11 @@ class Preview:
 
     def run(self) -> None:
         """Render missing clips and install complete sites, until closed."""
-        process: RenderProcess | None = None
-        try:
-            while (context := self._wait_for_work()) is not None:
-                planned = self._next()
-                if planned is None:
-                    self._install(context)
-                    continue
-                process = self._render(process or self._start(), planned)
-                if process is not None and self._next() is None:
-                    process.stop()  # frees the memory of models and torch
-                    process = None
-        finally:
-            if process is not None:
-                process.stop()
+        while (context := self._wait_for_work()) is not None:
+            if keys := self._missing():
+                self._build(keys)
+            else:
+                self._install(context)
 
     def close(self) -> None:
         """Make `run` return, and stop the rendering in progress."""
@@ -127,53 +123,62 @@ class Preview:
         """Wait until there is something to render or to install; return None when closed."""
 
         def has_work() -> bool:
-            figures = self.context.figures if self.context else ()
-            is_complete = all(planned.key in self._records for planned in figures)
             is_ready = self.context is not None and not self.settled and not self._errors
-            return self._closed or self._next() is not None or (is_complete and is_ready)
+            return self._closed or bool(self._missing()) or is_ready
 
         with self._changed:
             self._changed.wait_for(has_work)
             return None if self._closed else self.context
 
-    def _next(self) -> PlannedFigure | None:
-        """Return the first figure that is missing, of those that did not fail."""
-        figures = self.context.figures if self.context else ()
-        missing = (p for p in figures if p.key not in self._records and p.key not in self._errors)
-        return next(missing, None)
+    def _missing(self) -> set[str]:
+        """Return the keys of figures without a clip, of those that did not fail."""
+        if self.context is None or "site" in self._errors:
+            return set()
+        return {*self.context.keys} - {*self._records} - {*self._errors}
 
-    def _render(self, process: RenderProcess, planned: PlannedFigure) -> RenderProcess | None:
-        """Render a figure and show it; return the process, None if it was stopped.
+    def _build(self, keys: set[str]) -> None:
+        """Build until these figures are rendered, or none of them is needed any more.
 
         A failed figure is tried again after the next change.
         """
-        process.render(planned.key)
-        kind, text = "progress", ""
-        while kind == "progress":
+        build = self._start()
+        while (is_running := build.is_running()) and keys & self._missing() and not self._closed:
+            time.sleep(POLL_S)
             with self._changed:
-                self.state = replace(self.state, progress=text or None)
-            if self._closed:
-                process.stop()  # torch cannot be interrupted within a process
-                return None
-            kind, text = process.receive(POLL_S) or (kind, text)
+                self.state = replace(self.state, progress=build.progress or None)
+                self._show_finished()
+        code, text = build.end()
         with self._changed:
             self.state = replace(self.state, progress=None)
+            self._show_finished()
+            if is_running or code == 0 or self._closed:
+                return
+            if code == LockedError.exit_code:
+                self.state = replace(self.state, progress=f"waiting: {text}")
+                self._changed.wait(RETRY_S)
+                return
             assert self.context is not None
-            self._records = self.context.store().find(self.context.keys)
-            if kind == "done" and planned.key in {*self.context.keys} - {*self._records}:
-                kind, text = "ended", "its files are missing; build again"
-            if kind == "ended":
-                text = f"{location(planned)}: {text}"
-            if kind != "done":
-                self._show_error(planned.key, text)
-            try:
-                self._show()
-            except REPORTED as error:
-                self._show_error("site", describe(error), error)
-        if kind == "ended":
-            process.stop()
-            return None
-        return process
+            lines, missing = text.splitlines(), self._missing()
+            for planned in self.context.figures:
+                name = location(planned)
+                if planned.key in missing and any(name in line for line in lines):
+                    own = [line for line in lines if name in line]
+                    self._show_error(planned.key, "\n".join(own))
+            if self._missing():
+                self._show_error("site", text or f"the build ended with exit code {code}")
+            self._show()
+
+    def _show_finished(self) -> None:
+        """Show figures that have been rendered since the last look."""
+        assert self.context is not None
+        records = self.context.store().find(self.context.keys)
+        if records.keys() == self._records.keys():
+            return
+        self._records = records
+        try:
+            self._show()
+        except REPORTED as error:
+            self._show_error("site", describe(error), error)
 
     def _install(self, context: BuildContext) -> None:
         """Replace the built folder."""
@@ -227,3 +232,11 @@ class Preview:
             if planned.key in self._errors or re.search(rf"(^|/){line}:", text, re.M):
                 failed.append((planned.page, planned.figure.id))
         return tuple(failed)
+
+
+def describe(error: Exception) -> str:
+    """Describe an error in one line."""
+    if isinstance(error, SitegenError):
+        return str(error)
+    message = import_fault(error) or memory_full(error)
+    return message or f"{type(error).__name__}: {error}{raised_at(error)}"

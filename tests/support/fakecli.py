@@ -15,6 +15,7 @@ def main() -> None:
         sys.modules[name] = None  # type: ignore[assignment]  # makes the import fail
     from sitegen.__main__ import main as run
     from sitegen.builder import render
+    from sitegen.server import rendering
     from tests.support.builders import FakeRenderer
 
     told = os.environ.get
@@ -23,6 +24,7 @@ def main() -> None:
         float(told("FAKE_PAUSE", "0")),
         soon=int(told("FAKE_SOON", "0")),
     )
+    vars(rendering)["COMMAND"] = (sys.executable, "-m", "tests.support.fakecli")
     run()
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import http.client
-import multiprocessing
 import random
 import re
 import socket
@@ -16,8 +15,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sitegen.builder.pipeline import build
 from sitegen.builder.plan import BuildOptions
 from sitegen.builder.render import Encode, RendererFactory
+from sitegen.cli.exits import describe
+from sitegen.core.errors import PlatformError
 from sitegen.server import rendering
 from sitegen.server.app import Server, listening, serve
 from sitegen.server.preview import Preview
@@ -79,8 +81,8 @@ class Running:
         wait_for(lambda: self.preview.settled, "settling")
 
 
-class RenderThread(rendering.RenderProcess):
-    """The process of a preview as a thread."""
+class BuildThread(rendering.BuildProcess):
+    """The build of a preview as a thread."""
 
     def __init__(
         self,
@@ -89,20 +91,50 @@ class RenderThread(rendering.RenderProcess):
         renderer: RendererFactory,
         encode: Encode | None,
     ) -> None:
-        self._connection, self._other = multiprocessing.Pipe()
-        arguments = self._other, config, options, renderer, encode
+        self.progress, self._stopped, self._ended = "", False, (0, "")
+        arguments = config, options, renderer, self, encode
         self._thread = threading.Thread(target=self._work, args=arguments, name="torch")
         self._thread.start()
 
     def _work(self, *arguments: Any) -> None:
-        with contextlib.suppress(OSError):  # stopped
-            rendering.render_requests(*arguments)
+        try:
+            build(*arguments)
+        except Exception as error:
+            code, message = describe(error) or (1, f"{type(error).__name__}: {error}")
+            self._ended = code, message.removeprefix("error: ")
 
-    def stop(self) -> None:
-        """Close the pipe, which ends the thread at its next step."""
-        self._connection.close()
+    warnings, quiet = 0, True
+
+    def note(self, line: str) -> None:
+        """Omit it."""
+
+    detail = warn = note
+
+    @contextlib.contextmanager
+    def rendering(self, title: str, steps: int) -> Iterator[Callable[[], None]]:
+        """Keep the number of the step as the progress; a step of a build that was stopped fails."""
+        count = 0
+
+        def advance() -> None:
+            nonlocal count
+            count += 1
+            self.progress = f"{title}: step {count} of {steps}"
+            if self._stopped:
+                raise PlatformError("stopped")
+
+        yield advance
+
+    computing = rendering
+
+    def is_running(self) -> bool:
+        """Return whether it has not ended."""
+        return self._thread.is_alive()
+
+    def end(self) -> tuple[int, str]:
+        """End it at its next step."""
+        self._stopped = True
         self._thread.join()
-        self._other.close()
+        return self._ended
 
 
 @contextlib.contextmanager
@@ -149,7 +181,7 @@ def running(
     encode: None for clips that can be played
     """
     renderer, report = renderer or FakeRenderer(), Silent()
-    start = partial(RenderThread, config.absolute(), BuildOptions(CPU), renderer, encode)
+    start = partial(BuildThread, config.absolute(), BuildOptions(CPU), renderer, encode)
     preview = Preview(config, BuildOptions(CPU), start, report)
     with listening(port) as listener:
         port = listener.getsockname()[1]
