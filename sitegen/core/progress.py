@@ -1,6 +1,5 @@
 """Interface through which commands report progress, independent of how it is shown."""
 
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol
@@ -31,14 +30,6 @@ class Reporter(Protocol):
 
     def computing(self, title: str) -> AbstractContextManager[Advance]:
         """Show a task of unknown length; the block calls the yielded function after each step."""
-
-
-def clock(seconds: float) -> str:
-    """Format the clock time in some seconds, with the day if that is not today."""
-    now = time.time()
-    end, today = time.localtime(now + seconds), time.localtime(now)
-    same_day = end[:3] == today[:3]
-    return time.strftime("%H:%M" if same_day else "%H:%M on %d %B", end)
 
 
 def duration(seconds: float) -> str:

@@ -14,7 +14,7 @@ import torch
 from sitegen.core.compute import Precision, resolve_device, resolve_precision
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.files import write_atomic
-from sitegen.core.progress import Reporter, clock, duration, megabytes
+from sitegen.core.progress import Reporter, duration, megabytes
 from sitegen.core.signals import stop_on_signals
 from sitegen.core.source import shown
 from sitegen.core.urls import slug_fault
@@ -224,12 +224,13 @@ def prepare(name: str, options: TrainOptions, report: TrainingReporter, started:
             choices, measured, levels = run.options, run.measured, run.card.levels
             side = run.card.image_size if run.card.image_size != data_side else None
             networks = len(run.card.networks)
+            end_time = time.localtime(time.time() + ends_at - time.monotonic())
+            end = time.strftime("%H:%M on %d %B", end_time)
             report.note(
                 f"{options.minutes:g} min on this machine: {run.card.image_size}×"
                 f"{run.card.image_size} pixels, {networks} network{'s' * (networks > 1)}, "
                 f"{choices.steps:,} steps of {choices.batch_size} images "
-                f"({run.seconds_per_step:.2g} s a step, measured); it ends at about "
-                f"{clock(ends_at - time.monotonic())}"
+                f"({run.seconds_per_step:.2g} s a step, measured); it ends at about {end}"
             )
         report.note(f"reading the images in {shown(options.data)}")
         images = read_images(options.data, side, None)

@@ -8,13 +8,14 @@ header has the mean power in each ring of the sharp images' spectrum.
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isclose, isfinite
+from math import isclose
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors.torch import save
 from torch import Tensor
 
@@ -39,7 +40,6 @@ TOLERANCE = 1e-5
 
 _COEFFICIENTS = "coefficients"
 _CHUNK = 256
-_LARGEST = 1e300  # an integer may exceed all floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +99,15 @@ class Prior:
         return sha256(path)
 
 
+class _Settings(BaseModel):
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+    image_size: int
+    sigma: float
+    data: str = ""
+    power: tuple[Annotated[float, Field(ge=0)], ...] = ()
+    labels: tuple[Annotated[int, Field(ge=0, lt=MOST_CLASSES)], ...] = ()
+
+
 def make_prior(
     images: NDArray[np.uint8],
     card: ModelCard,
@@ -149,10 +158,10 @@ def read_prior(path: Path, card: ModelCard) -> Prior:
     checkpoint = open_checkpoint(path)
     bank = checkpoint.weights.get(_COEFFICIENTS)
     try:
-        settings = json.loads(checkpoint.notes["prior"])
-        sigma, size = float(settings["sigma"]), int(settings["image_size"])
-    except (KeyError, ValueError, TypeError, RecursionError, OverflowError):
+        settings = _Settings.model_validate_json(checkpoint.notes["prior"])
+    except (KeyError, ValidationError):
         raise RefusedError(f"{path}: not a prior: it has no header with its settings") from None
+    sigma, size = settings.sigma, settings.image_size
     if bank is None or len(checkpoint.weights) != 1 or bank.dim() != 4:
         raise RefusedError(f"{path}: not a prior: it must hold coefficients (count, C, n, n)")
     count, channels, rows, columns = bank.shape
@@ -161,7 +170,7 @@ def read_prior(path: Path, card: ModelCard) -> Prior:
             f"{path}: not a prior: its coefficients are {type_name(bank)} of shape "
             f"{tuple(bank.shape)}"
         )
-    if (size, channels) != (card.image_size, card.channels) or not isfinite(sigma):
+    if (size, channels) != (card.image_size, card.channels):
         raise RefusedError(
             f"{path}: made for {channels}×{size}×{size} images; the card has {card.shape}"
         )
@@ -172,17 +181,14 @@ def read_prior(path: Path, card: ModelCard) -> Prior:
     coefficients = bank.clone()
     if not bool(coefficients.isfinite().all()):
         raise RefusedError(f"{path}: damaged: it holds numbers that are not finite")
-    power = settings.get("power", [])
-    is_spectrum = isinstance(power, list) and len(power) in (0, rings(card.image_size))
-    if not is_spectrum or not all(type(v) in (int, float) and 0 <= v < _LARGEST for v in power):
-        raise RefusedError(f"{path}: not a prior: the power of its images is invalid")
-    labels = settings.get("labels", [])
-    are_labels = isinstance(labels, list) and len(labels) in (0, len(coefficients))
-    if not are_labels or not all(type(v) is int and 0 <= v < MOST_CLASSES for v in labels):
-        raise RefusedError(f"{path}: not a prior: the labels of its images are invalid")
-    data = str(settings.get("data", ""))
-    spectrum = tuple(map(float, power))
-    return Prior(coefficients, card.image_size, sigma, data, spectrum, tuple(labels))
+    for name, numbers, expected in (
+        ("power", settings.power, rings(card.image_size)),
+        ("labels", settings.labels, len(coefficients)),
+    ):
+        if len(numbers) not in (0, expected):
+            raise RefusedError(f"{path}: not a prior: the {name} of its images are invalid")
+    more = settings.data, settings.power, settings.labels
+    return Prior(coefficients, card.image_size, sigma, *more)
 
 
 def _how_many(coefficients: Tensor) -> int:
