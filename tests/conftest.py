@@ -89,6 +89,14 @@ def drawing_site() -> Path:
 
 
 @pytest.fixture(scope="session")
+def atlas_site() -> Path:
+    """The folder of a built site with maps; see `site_of_maps`."""
+    from tests.support.drawing import site_of_maps
+
+    return shared.once("maps", site_of_maps)
+
+
+@pytest.fixture(scope="session")
 def basics_site() -> Path:
     """The folder of the built site that `basics` walks through."""
     from tests.support.basics import site_of_basics

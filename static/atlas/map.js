@@ -107,7 +107,7 @@ export class Atlas {
     this.view = { width, height };
     this.limits = limitsOf(this.view, map);
     if (before) {
-      const { scale, ...middle } = this.motion?.to ?? this.camera;
+      const { scale, ...middle } = this.goal;
       return this.move({ ...middle, scale: (scale * this.limits.tile) / before.tile });
     }
     this.camera = this.whole;
@@ -126,6 +126,11 @@ export class Atlas {
     return { x: this.columns / 2, y: this.columns / 2, scale: this.limits.least };
   }
 
+  /* Where a zoom ends, or the camera. */
+  get goal() {
+    return this.motion?.to ?? this.camera;
+  }
+
   get depth() {
     return depthAt(this.camera.scale, this.limits, this.deepest);
   }
@@ -136,12 +141,9 @@ export class Atlas {
 
   /* The tile that is pointed at, or the selected one if it can be seen, or the one in the middle. */
   get current() {
-    const { pointer, focus, tree, depth, camera, view } = this;
-    const pointed = pointer && this.under(pointer);
-    const isSelected = focus.depth === depth && isInView(focus, camera, view);
-    if (pointed || !(isSelected || tree.contains(document.activeElement)))
-      return pointed ?? this.under(this.middle);
-    return focus;
+    const { pointer, focus, tree } = this;
+    const isSelected = this.isSeen(focus) || tree.contains(document.activeElement);
+    return (pointer && this.under(pointer)) ?? (isSelected ? focus : this.under(this.middle));
   }
 
   /* Go to a camera, by a zoom or at once. */
@@ -162,7 +164,7 @@ export class Atlas {
   /* Zoom at a point by a factor; return whether the wheel is the map's: at its deepest it is, and at its
      flattest it scrolls the page on. */
   zoom(factor, point, isSmooth = false) {
-    const from = this.motion?.to ?? this.camera;
+    const from = this.goal;
     const to = kept(zoomed(from, this.view, point, factor), this.view, this.limits, this.columns);
     if (to.scale === from.scale) return factor > 1;
     this.move(to, isSmooth);
@@ -174,10 +176,15 @@ export class Atlas {
     if (!tile) return;
     this.focus = tile;
     this.fill();
-    if (hasFocus) this.item.focus({ preventScroll: true });
-    const isSeen = tile.depth === this.depth && isInView(tile, this.camera, this.view);
-    if (isCentred || !isSeen) this.move(cameraAt(tile, this.limits), true);
+    if (isCentred || !this.isSeen(tile)) this.move(cameraAt(tile, this.limits), true);
     else this.update();
+    if (hasFocus) this.item.focus({ preventScroll: true });
+  }
+
+  /* Whether a tile can be seen, or will be after a zoom. */
+  isSeen(tile) {
+    const { goal, limits, view } = this;
+    return tile.depth === depthAt(goal.scale, limits, this.deepest) && isInView(tile, goal, view);
   }
 
   fill() {
@@ -188,8 +195,7 @@ export class Atlas {
 
   /* The keyboard comes to the map: begin at a tile that can be seen. */
   enter() {
-    const { focus, depth, camera, view } = this;
-    if (focus.depth === depth && isInView(focus, camera, view)) this.update();
+    if (this.isSeen(this.focus)) this.update();
     else this.select(this.under(this.middle), { hasFocus: true });
   }
 
@@ -210,16 +216,13 @@ export class Atlas {
     if (depth <= this.current.depth) this.select(ancestor(this.current, depth), { isCentred: true });
   }
 
-  /* What texts say of a tile; a map with fewer splits shows its ancestor. */
-  valuesOf(tile, plane = this.planes[0]) {
-    const { starts, splits, values, unit } = plane.facts;
-    const own = ancestor(tile, Math.min(tile.depth, plane.deepest));
-    const value = values[own.depth];
-    const digits = Math.abs(value) >= 1 ? 1 : 2;
-    const text = value ? value.toFixed(digits) : "0";
-    const address = written(addressOf(own, starts));
-    const level = splits[own.depth] ?? 0;
-    return { address, level, value: unit ? `${text} ${unit}` : text, seed: this.words.seed };
+  /* What texts say of a tile; a first map with fewer splits shows its ancestor. */
+  valuesOf(tile) {
+    const [{ facts, deepest }] = this.planes;
+    const own = ancestor(tile, Math.min(tile.depth, deepest));
+    const level = facts.splits[own.depth] ?? 0;
+    const address = written(addressOf(own, facts.starts));
+    return { address, level, value: valueAt(own.depth, facts), seed: this.words.seed };
   }
 
   /* Draw the next frame; several requests before it are one. */
@@ -271,7 +274,7 @@ export class Atlas {
     const length = (pixels * camera.scale) / 2 ** depth / facts.width;
     bar.style.width = `${length}px`;
     bar.hidden = length < LEAST_BAR;
-    put(text, fill(text.dataset.text, this.valuesOf({ ...tile, depth }, plane)));
+    put(text, valueAt(depth, facts));
     const { digits } = addressOf(tile, facts.starts);
     for (const [number, row] of rows.entries()) {
       const isAbsent = number > tile.depth;
@@ -288,7 +291,7 @@ export class Atlas {
   /* Say where a visitor is, and what is being done. */
   report(current) {
     const { limits, words, planes, missing } = this;
-    const { scale } = this.motion?.to ?? this.camera;
+    const { scale } = this.goal;
     const values = this.valuesOf(current);
     put(this.address, fill(this.address.dataset.text, values));
     place(this.item, boxOf(this.focus, this.camera, this.view));
@@ -374,6 +377,13 @@ export class Atlas {
     this.notice = text;
     this.update();
   }
+}
+
+/* The value of the axis at a depth, as the page writes it. */
+function valueAt(depth, { values, unit }) {
+  const value = values[depth];
+  const text = value ? value.toFixed(Math.abs(value) < 1 ? 2 : 1) : "0";
+  return unit ? `${text} ${unit}` : text;
 }
 
 function place({ style }, { left, top, width, height }) {

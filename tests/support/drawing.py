@@ -12,6 +12,7 @@ from tests.support.browsing import until
 from tests.support.builders import CPU, write_site
 from tests.support.paths import ROOT
 from tests.support.reporters import Silent
+from tests.support.tinymodel import write_flow, write_model
 
 SITE = """
 title = "A title"
@@ -24,6 +25,14 @@ PAGE = """Words.
 
 More words.
 """
+MAPS = """Words.
+
+{{ atlas("mnist", columns=2, caption="All digits.", id="atlas") }}
+
+More words.
+
+Below.
+"""
 _DRAWN = "document.querySelector('.sampler-told').textContent === 'The picture is done.'"
 
 
@@ -31,6 +40,20 @@ def site_that_draws(root: Path, page: str = PAGE) -> Path:
     """Build a site with a sampler on its front page and none on another page; return its folder."""
     write_site(root, page, SITE)
     (root / "pages" / "more.md").write_text("# More\n\nWords.\n")
+    shutil.copytree(ROOT / "models" / "mnist", root / "models" / "mnist")
+    build(root / "site.toml", BuildOptions(CPU), FigureRenderer, Silent())
+    return root / "build"
+
+
+def site_of_maps(root: Path) -> Path:
+    """Build a site with a map of digits on its front page and two maps on another; return its
+    folder.
+    """
+    write_site(root, MAPS, f'{SITE}[models.tiny]\npath = "tiny"\n[models.flow]\npath = "flow"\n')
+    both = '{{ atlas("tiny", beside="flow", columns=2, caption="Two.", id="both") }}'
+    (root / "pages" / "more.md").write_text(f"# More\n\n{both}\n")
+    write_model(root / "tiny")
+    write_flow(root / "flow")
     shutil.copytree(ROOT / "models" / "mnist", root / "models" / "mnist")
     build(root / "site.toml", BuildOptions(CPU), FigureRenderer, Silent())
     return root / "build"
