@@ -103,7 +103,8 @@ class Rendering:
         tasks = [pool.submit(attempt, *numbered) for numbered in enumerate(figures, 1)]
         try:
             outcomes = [task.result() for task in tasks[:FIRST_FIGURES]]
-            if len(outcomes) < len(tasks):
+            failed = any(isinstance(outcome, SitegenError) for outcome in outcomes)
+            if len(outcomes) < len(tasks) and not failed:
                 self.show_first()
             outcomes += [task.result() for task in tasks[FIRST_FIGURES:]]
         except (KeyboardInterrupt, SystemExit):

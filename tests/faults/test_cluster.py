@@ -43,6 +43,8 @@ PAGE = """Words.
 {{ trajectories('tiny', count=20, seed=5) }}
 
 {{ trajectories('tiny', count=9, seed=6) }}
+
+{{ atlas('tiny', columns=3) }}
 """
 SITE = """title = "A title"
 [models.tiny]

@@ -156,6 +156,11 @@ def test_new_site_opens_early(site: Builder, tmp_path: Path) -> None:
         site.refused(TargetError, "third", **options)
         assert not site.output.exists()
         shutil.rmtree(site.root / ".sitegen")
+    site.renderer.fail = "second"
+    site.refused(TargetError, "second")
+    assert not site.output.exists()  # it is one of the first
+    shutil.rmtree(site.root / ".sitegen")
+    site.renderer.fail = "third"
     site.refused(TargetError, "third")
     (line,) = (line for line in site.report.lines if line.startswith("open it"))
     assert line.startswith(f"open it: {(site.output / 'index.html').as_uri()} (1 more figure will")
