@@ -5,10 +5,10 @@
 const [TAP, TWICE, HOLD] = [300, 300, 450]; // milliseconds
 const STILL = 8; // CSS pixels within which a pointer has not moved
 const [WHEEL, PINCH] = [0.002, 0.01]; // logarithm of the zoom for a pixel of a wheel, and of a touchpad's pinch
-const LINE = 20; // pixels of a line, in which some browsers count
+const [LINE, NOTCH] = [20, 50]; // pixels of a line, in which some browsers count, and of a notch of a wheel
 
 /* task: callbacks `active` (whether the map takes gestures), `pan` by a vector, `zoom` at a point by a
-   factor, which returns whether there was one, `tap`, `twice` and `hover` at a point. */
+   factor, perhaps smoothly, which returns whether there was one, `tap`, `twice` and `hover` at a point. */
 export function listen(map, task) {
   const pointers = new Map();
   let [isActive, isAwake] = [false, false];
@@ -81,7 +81,8 @@ export function listen(map, task) {
     if (!event.ctrlKey && !isAwake) return;
     const pixels = event.deltaY * (event.deltaMode ? LINE : 1);
     const factor = Math.exp(-pixels * (event.ctrlKey ? PINCH : WHEEL));
-    if (task.zoom(pointOf(event), factor) || event.ctrlKey) event.preventDefault();
+    const isNotch = Math.abs(pixels) >= NOTCH;
+    if (task.zoom(pointOf(event), factor, isNotch) || event.ctrlKey) event.preventDefault();
   }, { passive: false });
 
   document.addEventListener("scroll", () => (isAwake = false), { passive: true });

@@ -52,7 +52,7 @@ export class Atlas {
       listen(box, {
         active: (on) => this.box.classList.toggle("active", on),
         pan: (way) => this.pan(way),
-        zoom: (point, factor) => this.zoom(factor, point),
+        zoom: (point, factor, isSmooth) => this.zoom(factor, point, isSmooth),
         tap: (point) => this.select(this.under(point)),
         twice: (point) => this.zoom(2, point, true),
         hover: (point) => this.update((this.pointer = point)),
