@@ -66,7 +66,7 @@ def figure_view(
     """
     record, caption = media.record, caption or media.caption
     results = results_of(record) if record.results else None
-    if "weights" in record.files:
+    if {"weights", "tiles"} & record.files.keys():
         shape: Literal["atlas", "sampler"] = "atlas" if "tiles" in record.files else "sampler"
         choices = _choices(media, page) if shape == "sampler" else ()
         maps = _maps(media, page) if shape == "atlas" else ()
@@ -162,16 +162,21 @@ def _choices(media: Media, page: str) -> tuple[ModelChoice, ...]:
 
 def _maps(media: Media, page: str) -> tuple[Mapping[str, JSON], ...]:
     """Return the models of an atlas: what its record says of each, with its name and its files."""
-    figure, maps = FigureView(media, page, "atlas", True), list[Mapping[str, JSON]]()
+    maps = list[Mapping[str, JSON]]()
     facts_of_all = sequence(media.record.parameters.get("choices"))
     endings = ("", "-2")[: len(facts_of_all)]
     for model, facts, ending in zip(media.record.models, facts_of_all, endings, strict=True):
         assert isinstance(facts, Mapping)
-        files = {name: figure.uri(f"{name}{ending}") for name in ("model", "weights", "tiles")}
-        size = sum(media.record.files[f"{name}{ending}"].bytes for name in ("model", "weights"))
+        links = dict.fromkeys(("model", "weights", "tiles"), "")
+        size = 0
+        for name in links:
+            if file := media.record.files.get(f"{name}{ending}"):
+                links[name] = relative(file.path, page)
+                size += file.bytes if name != "tiles" else 0
         costs = [cost for cost in sequence(facts["gflop"]) if isinstance(cost, int | float)]
         subject = {"name": model.name, "subject": model.subject or model.name}
-        maps.append({**facts, **subject, **files, "cost": _cost(size, sum(costs), "an image")})
+        cost = _cost(size, sum(costs), "an image") if size else ""
+        maps.append({**facts, **subject, **links, "cost": cost})
     return tuple(maps)
 
 

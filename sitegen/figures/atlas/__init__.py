@@ -6,17 +6,17 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from pydantic import AfterValidator, Field, StrictInt, StrictStr
+from pydantic import AfterValidator, Field, StrictBool, StrictInt, StrictStr
 from pydantic.dataclasses import dataclass
 
 from sitegen.core.validation import reject_if
 from sitegen.figures.arguments import RULES, ModelName, Seed
-from sitegen.figures.base import NO_TEXTS, Figure, FigureKind, named
+from sitegen.figures.base import NO_TEXTS, Figure, FigureKind, lacking, named
 from sitegen.figures.sampler import live_faults
 from sitegen.generative.card.abilities import Ability
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.maths.address import MOST_SPLITS, Address, checked_address
-from sitegen.sampling.tiles import checked_splits, default_splits
+from sitegen.sampling.tiles import TILED, checked_splits, default_splits
 
 if TYPE_CHECKING:
     from sitegen.media.manifest import RenderJob
@@ -30,7 +30,7 @@ PREPARED, PREPARED_LINES = 3, 2
 class Atlas(FigureKind):
     """A map of all images of a model: each zoom by two continues every state in four ways."""
 
-    needs: ClassVar[tuple[Ability, ...]] = ("browser", "tree")
+    needs: ClassVar[tuple[Ability, ...]] = TILED
 
     steps: None = Field(default=None, description="Those of the card.", init=False)
     sampler_name: None = Field(default=None, description="That of the card.", init=False)
@@ -53,6 +53,10 @@ class Atlas(FigureKind):
     )
     target: Annotated[StrictStr, AfterValidator(checked_address)] | None = Field(
         default=None, description="The address to which the clip zooms, as in 14.213023."
+    )
+    live: StrictBool = Field(
+        default=True,
+        description="Whether visitors draw deeper tiles, which the build has not prepared.",
     )
     beside: ModelName | None = Field(
         default=None, description="The name of a model whose map is shown beside, under one cursor."
@@ -102,9 +106,12 @@ class Atlas(FigureKind):
     def unmet(self, cards: Sequence[ModelCard]) -> Iterator[str]:
         """Networks that a page has; levels that are visited; an address that the map has."""
         yield from super().unmet(cards)
-        yield from live_faults(self, cards)
         if not cards:
             return
+        if self.live:
+            yield from live_faults(self, cards)
+        elif self.beside and (fault := lacking(self.beside, cards[1], self.needs)):
+            yield fault
         if self.splits and self.beside:
             yield "splits: two models have levels of their own; leave them out"
         elif self.splits and (fault := checked_splits(cards[0], self.splits)):

@@ -37,13 +37,15 @@ _BLURRED, _SHARP = 2, 8
 
 
 def atlas_job(models: ModelProvider, figure: Figure, spec: Atlas) -> RenderJob:
-    """Return the job: "tiles", "model" and "weights" of each model, a zoom, and four crops of it.
+    """Return the job: "tiles" of each model, and if it is live "model" and "weights"; a zoom to an
+    image, and four crops on the way.
 
     Raises RefusedError for a model that a browser's sampler does not have, or that is too heavy.
     """
     maps = []
     for name in spec.models:
-        card, exported = exported_model(models, name)
+        card = models.source(name).card
+        exported = exported_model(models, name)[1] if spec.live else None
         sampler = models.sampler(name)
         if name == spec.model:
             sampler = sampler.conditioned(spec.condition(card))
@@ -62,7 +64,8 @@ def atlas_job(models: ModelProvider, figure: Figure, spec: Atlas) -> RenderJob:
     }
     for drawn, ending in zip(maps, ("", "-2"), strict=False):
         stills[f"tiles{ending}"] = partial(drawn.write_maps, f"tiles{ending}.webp")
-        stills |= model_files(drawn.name, drawn.card, drawn.exported, ending)
+        if drawn.exported:
+            stills |= model_files(drawn.name, drawn.card, drawn.exported, ending)
     choices = [drawn.facts for drawn in maps]
     return RenderJob(
         parameters=made_with(figure, first.card.noise_std, target=str(target), choices=choices),
@@ -90,7 +93,7 @@ class _Map:
 
     name: str
     card: ModelCard
-    exported: BrowserModel
+    exported: BrowserModel | None
     tiles: Tiles
     spec: Atlas
     seen: set[Point] = field(default_factory=set)
@@ -117,10 +120,8 @@ class _Map:
         """What a page needs to draw the map."""
         ends, axis = self.tiles.ends, self.card.axis
         process = self.tiles.sampler.process
-        costs = [
-            self.exported.gflop_between(begin, end if process.random else 0)
-            for begin, end in pairwise(ends)
-        ]
+        spans = [(begin, end if process.random else 0) for begin, end in pairwise(ends)]
+        costs = [self.exported.gflop_between(*span) for span in spans] if self.exported else []
         return {
             "starts": self.plane.rows,
             "splits": list(self.tiles.splits),

@@ -19,11 +19,15 @@ if TYPE_CHECKING:
     from sitegen.sampling.provider import ModelProvider
 
 
+LIVE: tuple[Ability, ...] = ("browser",)
+"""What a model needs so that a page draws with it."""
+
+
 @dataclass(frozen=True, config=RULES)
 class PageSampler(ChosenKind):
     """A button that draws new samples in the visitor's browser, beneath a poster of some."""
 
-    needs: ClassVar[tuple[Ability, ...]] = ("browser",)
+    needs: ClassVar[tuple[Ability, ...]] = LIVE
     recipe: ClassVar[int] = 3
 
     steps: None = Field(default=None, description="Those of the card.", init=False)
@@ -70,12 +74,13 @@ class PageSampler(ChosenKind):
 
 
 def live_faults(kind: FigureKind, cards: Sequence[ModelCard]) -> Iterator[str]:
-    """Yield why a page cannot draw with the models of a kind; what its first one lacks is known."""
+    """Yield why a page cannot draw with the models of a kind, but for what `unmet` knows."""
     from sitegen.models.browser import page_faults
 
+    needs = tuple(dict.fromkeys((*kind.needs, *LIVE)))
     for name, card in zip(kind.models, cards, strict=True):
-        if fault := lacking(name, card, kind.needs):
-            if name != kind.model:
+        if fault := lacking(name, card, needs):
+            if name != kind.model or not lacking(name, card, kind.needs):
                 yield fault
             continue
         yield from page_faults(name, card)

@@ -1,6 +1,7 @@
 """The map of an atlas: what its tiles share, what the page gets, and the zoom to one of them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from PIL import Image
 
 from sitegen.core.diagnostics import SourceLocation
+from sitegen.figures.atlas import Atlas
 from sitegen.figures.atlas.plane import Plane, Point, panels, starts_in_place, zoom
 from sitegen.generative.maths.address import Address
 from sitegen.generative.maths.noise import Addressed
@@ -181,6 +183,19 @@ def test_a_figure_of_addresses(sources: Sources, sampler: Sampler) -> None:
     assert (made.clip.cells.texts, made.clip.cells.samples) == (texts, ())
     spec = make_figure("trajectories", ("tiny",), {"addresses": ["1.0"]}, PLACE).spec
     assert f"should have {depth} digits" in next(spec.unmet([sampler.card]))
+
+
+def test_a_map_that_is_not_live(sources: Sources) -> None:
+    """A model that no page draws with has its prepared maps alone, if its author asks for that."""
+    odd = sources["tiny"].card
+    assert odd.unet is not None
+    odd = replace(odd, unet=replace(odd.unet, use_scale_shift_norm=True))
+    live, still = (Atlas("tiny", columns=2, live=value) for value in (True, False))
+    assert "has use_scale_shift_norm" in next(live.unmet([odd]))
+    assert list(still.unmet([odd])) == []
+    made = job(sources, "atlas", columns=2, live=False)
+    assert sum(1 for _ in made.work) == made.steps
+    assert made.stills.keys() == {"poster", "poster-webp", "tiles"}
 
 
 def test_beside(sources: Sources, tmp_path: Path) -> None:

@@ -66,6 +66,7 @@ CHANGES: dict[str, Any] = {
     "texts": ["a text"],
     "target": "0.3",
     "beside": "cascade",
+    "live": False,
 }
 """Another value for each field that decides pixels."""
 OTHERS: dict[str, dict[str, Any]] = {
