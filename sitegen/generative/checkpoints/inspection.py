@@ -426,7 +426,15 @@ def infer(shapes: Shapes) -> Architecture | None:
         base = shapes["time_embed.0.weight"][1]
         first, channels, *_ = shapes["input_blocks.0.0.weight"]
         count = 1 + max(int(match[1]) for match in _matches(r"input_blocks\.(\d+)\.", shapes))
-        resampling, blocks = _resampling(shapes, count)
+        resampling: Resampling | None
+        if downs := _matches(r"input_blocks\.(\d+)\.0\.op\.weight$", shapes):
+            resampling, blocks = "convolution", int(downs[0][1]) - 1
+        elif ups := _matches(r"output_blocks\.(\d+)\.[12]\.in_layers\.0\.weight$", shapes):
+            resampling, blocks = "residual", int(ups[0][1])
+        else:
+            parts = (f"input_blocks.{index}.0.in_layers.0.weight" for index in itertools.count(1))
+            gap = next(index for index, name in enumerate(parts, 1) if name not in shapes)
+            resampling, blocks = ("pooling", gap - 1) if gap < count else (None, count - 1)
         if count % (blocks + 1):
             raise ValueError("levels of different length")
         starts = range(1, count, blocks + 1)
@@ -448,16 +456,6 @@ def infer(shapes: Shapes) -> Architecture | None:
             num_classes=shapes["label_emb.weight"][0] if "label_emb.weight" in shapes else None,
         )
     return None
-
-
-def _resampling(shapes: Shapes, count: int) -> tuple[Resampling | None, int]:
-    if downs := _matches(r"input_blocks\.(\d+)\.0\.op\.weight$", shapes):
-        return "convolution", int(downs[0][1]) - 1
-    if ups := _matches(r"output_blocks\.(\d+)\.[12]\.in_layers\.0\.weight$", shapes):
-        return "residual", int(ups[0][1])
-    parts = (f"input_blocks.{index}.0.in_layers.0.weight" for index in itertools.count(1))
-    gap = next(index for index, name in enumerate(parts, 1) if name not in shapes)
-    return ("pooling", gap - 1) if gap < count else (None, count - 1)
 
 
 def _matches(pattern: str, shapes: Shapes) -> list[re.Match[str]]:
