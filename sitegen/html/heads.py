@@ -12,7 +12,6 @@ from markupsafe import Markup
 from sitegen.config.schema import Analytics, Site
 from sitegen.content.embeds import Embed, Player, VideoCall, read_photo
 from sitegen.content.groups import all_parts
-from sitegen.content.markdown import FORMULA_SOURCE
 from sitegen.content.pages import Page
 from sitegen.core.site_files import SiteFolder
 from sitegen.core.urls import INDEX, relative
@@ -43,6 +42,8 @@ LIVE_POLICY = POLICY.replace(
 
 _COMMANDS = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 _AS_WRITTEN = ("doi", "url", "eprint")  # BibTeX styles print these without reading commands
+# LaTeX in the HTML of a formula, which is not shown.
+_FORMULA_SOURCE = re.compile(r"<annotation\b.*?(</annotation>|\Z)", re.DOTALL)
 _LONGEST = 70  # characters of a title that search engines and tabs display
 _PREVIEW = 160  # characters of a description that link previews display
 
@@ -115,7 +116,7 @@ def _with_analytics(policy: str, analytics: Analytics) -> str:
 def _first_words(page: Page) -> str | None:
     """Return the beginning of a page as a description for a site that has none."""
     prose = "".join(part for part in page.body if isinstance(part, Markup))
-    for paragraph in FORMULA_SOURCE.sub("", prose).split("<p>")[1:]:
+    for paragraph in _FORMULA_SOURCE.sub("", prose).split("<p>")[1:]:
         if text := Markup(paragraph.partition("</p>")[0]).striptags():
             return textwrap.shorten(text, _PREVIEW, placeholder=" …")
     return None

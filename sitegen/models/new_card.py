@@ -18,11 +18,11 @@ from sitegen.generative.card.labels import LabelsConfig
 from sitegen.generative.card.parts import falls
 from sitegen.generative.card.tables import PUBLISHED_LEVELS, DiffusionConfig
 from sitegen.generative.checkpoints.archive import UNKNOWN_NETWORK
+from sitegen.generative.checkpoints.dimensions import Architecture
 from sitegen.generative.checkpoints.foreign import foreign_model
 from sitegen.generative.checkpoints.inspection import (
     CONSISTENCY,
     FLOWS,
-    Architecture,
     CheckpointInfo,
     inspect_checkpoint,
 )

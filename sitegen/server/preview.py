@@ -39,7 +39,7 @@ REPORTED = (SitegenError, *FAULTS)
 class PreviewState:
     """The visible state of the preview; it is immutable and replaced after each change.
 
-    version: number of the tree, which increases with each new tree
+    version: number that increases with each new tree, and before the first with each new error
     tree: the files to serve; None until a page could be rendered
     error: errors in the author's files or in a figure
     failed: figures that an error is about, on the last valid page
@@ -220,8 +220,11 @@ class Preview:
             if self._errors.get(key) != text:  # an unchanged error is reported once
                 self.report.warn(text)
             self._errors[key] = text
-            error_text = "\n".join(self._errors.values())
-            self.state = replace(self.state, error=error_text, failed=self._failed())
+            text = "\n".join(self._errors.values())
+            # Without a tree, the error is the page.
+            is_new_page = self.state.tree is None and text != self.state.error
+            version = self.state.version + is_new_page
+            self.state = replace(self.state, version=version, error=text, failed=self._failed())
 
     def _failed(self) -> tuple[FigureRef, ...]:
         """Return the figures that could not be rendered, and those whose line has an error."""

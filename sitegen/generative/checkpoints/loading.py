@@ -35,15 +35,9 @@ from sitegen.generative.checkpoints.archive import (
     open_checkpoint,
     require_whole,
 )
+from sitegen.generative.checkpoints.dimensions import Shapes, differences, mismatch, shapes_of
 from sitegen.generative.checkpoints.foreign import foreign_model
-from sitegen.generative.checkpoints.inspection import (
-    Shapes,
-    differences,
-    inspect_checkpoint,
-    mismatch,
-    shapes_of,
-    weights_file,
-)
+from sitegen.generative.checkpoints.inspection import inspect_checkpoint, weights_file
 from sitegen.generative.checkpoints.weights import (
     CASCADE,
     MEANING,

@@ -127,8 +127,7 @@
   };
 
   const update = (state) => {
-    const stale = state.version !== page.version;
-    if (stale || (page.plain !== undefined && state.error !== shownError && shownError !== null)) {
+    if (state.version !== page.version) {
       reload();
       return;
     }

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sitegen.content.embeds import Photo
+from sitegen.content.formulas import MathsError, to_mathml
 from sitegen.content.links import PageFiles
-from sitegen.content.markdown import MathsError, ParsedPage, parse, to_mathml
+from sitegen.content.markdown import ParsedPage, parse
 from sitegen.core.site_files import OwnFile, SiteFolder
 
 SLOT = re.compile(r"SLOT(\d+)x")

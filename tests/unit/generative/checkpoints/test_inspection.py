@@ -10,7 +10,8 @@ import pytest
 from sitegen.core.errors import RefusedError
 from sitegen.generative.card.card import ModelCard, preset, presets, read_card
 from sitegen.generative.card.tables import DiffusionConfig
-from sitegen.generative.checkpoints.inspection import Architecture, infer, inspect_checkpoint
+from sitegen.generative.checkpoints.dimensions import Architecture, infer
+from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.generative.checkpoints.loading import network_shapes
 from tests.support.making import ARCHITECTURES, as_kind, convert, small_card
 
