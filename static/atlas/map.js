@@ -298,7 +298,6 @@ export class Atlas {
     for (const [button, limit] of [[this.in, limits.most], [this.out, limits.least]])
       button.setAttribute("aria-disabled", String(Math.abs(scale / limit - 1) < 0.001));
     const has = (state) => planes.some((plane) => plane.state === state);
-    this.cost.hidden = planes.some(({ state }) => state && state !== "lost");
     this.fetch.hidden = !missing || Boolean(this.why) || !(has("lost") || this.mustAsk);
     const isFaint = planes.some(({ facts }) => !facts.blur);
     let text = has("ready") ? words.done : "";
@@ -307,16 +306,14 @@ export class Atlas {
     else if (missing && has("loading")) text = this.percent ? words.coming : words.fetching;
     else if (missing && this.mustAsk) text = words.waiting;
     else if (missing) text = isFaint ? words.faint : words.drawing;
-    this.say(this.notice ?? text, { percent: this.percent });
+    text = this.notice ?? text;
+    put(this.told, fill(text, { percent: this.percent }));
+    this.cost.hidden = Boolean(text);
   }
 
   /* Whether the model must not be fetched before a press, since the visitor's browser saves data. */
   get mustAsk() {
     return Boolean(navigator.connection?.saveData) && !this.isAllowed;
-  }
-
-  say(text, values = {}) {
-    put(this.told, fill(text, values));
   }
 
   /* Go to the tile of a link. */
