@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
@@ -25,6 +26,7 @@ from pydantic import (
 
 from sitegen.core.diagnostics import close_match, known_words
 from sitegen.core.installed import shipped_models
+from sitegen.core.site_files import SiteFolder
 from sitegen.core.validation import READABLE, Slug, reject_if, reject_with
 
 if TYPE_CHECKING:
@@ -39,6 +41,18 @@ RULES = ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=True)
 """Rules for arguments; pydantic builds a kind when it is called first, 70 ms less in each build."""
 FILE = {"file": True}
 """Mark of fields that name a file in the site, whose content is part of the key."""
+
+
+def _in_site(name: str, info: ValidationInfo) -> str:
+    """Reject a name that is not a file in the folder of the site, which is pydantic's context."""
+    root = (info.context or {}).get("root")
+    if root is not None:
+        SiteFolder(Path(root)).find(name)
+    return name
+
+
+OwnPicture = Annotated[str, AfterValidator(_in_site)]
+"""A picture in the folder of the site."""
 
 
 def no_such_model(name: str, models: Collection[str]) -> str:
@@ -180,6 +194,8 @@ UNSET: dict[str, Any] = {
     "steps": None,
     "sampler_name": None,
     "texts": None,
+    "images": None,
+    "level": None,
 }
 """The arguments of figures that sample as the model's card says, whose keys do not have them."""
 

@@ -128,7 +128,7 @@ class FigureKind:
             seed = getattr(self, "seed", 0)
             if fault := card.recording.seed_fault(seed):
                 yield f"seed = {seed}: the recording {name} {fault}; leave it out"
-            numbers = getattr(self, "numbers", range(self.images))
+            numbers = getattr(self, "numbers", range(self.sample_count))
             if max(numbers) >= card.recording.count:
                 chosen = getattr(self, "samples", None) is not None
                 requested = f"sample {max(numbers)}" if chosen else f"count = {len(numbers)}"
@@ -140,13 +140,13 @@ class FigureKind:
         return tuple(filter(None, (self.model, getattr(self, "ddpm", None))))
 
     @property
-    def images(self) -> int:
+    def sample_count(self) -> int:
         """Number of samples of each model that are computed together, to estimate the time."""
         return int(getattr(self, "count", 1))
 
     def slots(self, card: ModelCard) -> int:
         """Return the number of samples that may have labels of their own."""
-        return self.images
+        return self.sample_count
 
     def cards(self, cards: Sequence[ModelCard]) -> Sequence[ModelCard]:
         """Return the cards of `models` as the figure samples them: with its steps and sampler.
@@ -213,7 +213,7 @@ class FigureKind:
 
     def states(self, card: ModelCard) -> int:
         """Return about how many states of a model its process takes a step from."""
-        return self.images * card.steps
+        return self.sample_count * card.steps
 
 
 NO_TEXTS = Field(default=None, description="Nothing: it shows no samples by number.", init=False)

@@ -160,3 +160,29 @@ def clip_job(
         ),
         **{"levels": card.visited_levels, **more},
     )  # fmt: skip
+
+
+FRAMES = 60
+"""Frames of a clip between first states and finished images, where cells differ in steps."""
+
+
+def stretched(stream: LevelStream, steps: int) -> Iterator[dict[int, Frame] | None]:
+    """Yield None for each step but the last, then the pictures of the frames 0 … FRAMES."""
+    shown = {frame: round(frame * steps / FRAMES) for frame in range(FRAMES + 1)}
+    by_step = {}
+    for step, (_, images) in enumerate(stream.seen("mean")):
+        if step in shown.values():
+            by_step[step] = to_uint8(images)
+        if 0 < step < steps:
+            yield None
+    yield {frame: by_step[step] for frame, step in shown.items()}
+
+
+def stretched_job(
+    figure: Figure, card: ModelCard, cells: Cells, pictures: Iterable[Frame], **more: Any
+) -> RenderJob:
+    """Return the job of a clip of the frames 0 … FRAMES; it opens on its end, and holds that."""
+    fps = getattr(figure.spec, "fps", None) or float(SLOWEST)
+    ends = [FRAMES] * round(OPENING * fps)
+    order = (*ends, *range(FRAMES + 1), *ends, *ends)
+    return clip_job(figure, card, cells, pictures, fps=fps, order=order, levels=(), **more)

@@ -85,7 +85,7 @@ class Hierarchy(ChosenKind):
         return leaves
 
     @property
-    def images(self) -> int:
+    def sample_count(self) -> int:
         """Number of leaves."""
         return self.leaves or (2 ** len(self.splits) if self.splits else DEFAULT_LEAVES)
 
@@ -124,7 +124,7 @@ class Hierarchy(ChosenKind):
         card, recording = cards[0], cards[0].recording
         if self.splits and (flattest := self.splits[0]) > card.levels:
             yield f"splits: the model {self.model} has {card.levels} levels, and none is {flattest}"
-        splits = len(self.splits or ()) or self.images.bit_length() - 1
+        splits = len(self.splits or ()) or self.sample_count.bit_length() - 1
         if card.recording is None and card.steps < splits:
             yield f"leaves: the model {self.model} has only {card.steps} levels to split at"
         if card.sampler and not card.abilities.issuperset(self.needs):
@@ -173,7 +173,7 @@ class Hierarchy(ChosenKind):
         if card.recording is not None:
             return card.recording.splits
         usual = renoised_splits if _is_renoised(card) else default_splits
-        requested = self.splits or usual(card.levels, self.images)
+        requested = self.splits or usual(card.levels, self.sample_count)
         visited, splits = card.visited_levels[:-1], list[int]()
         for number, split in enumerate(requested[: len(visited)]):
             free = visited[visited.index(splits[-1]) + 1 :] if splits else visited

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from sitegen.media.manifest import RenderJob
     from sitegen.sampling.provider import ModelProvider
 
-FRAMES, FPS = 60, 24.0
-"""Frames of the clip between the first states and the finished images, and frames a second."""
 Way = tuple[str, int | None, str | None]
 """A column: the name of its model, its steps and its sampler."""
 
@@ -105,8 +103,7 @@ class Ladder(ChosenKind):
 
     def sample(self, models: ModelProvider, figure: Figure) -> RenderJob:
         """Return the job that computes a column after the other, then the frames of all."""
-        from sitegen.figures.clips import GAP, OPENING, captioned, clip_job
-        from sitegen.media.frames import to_uint8
+        from sitegen.figures.clips import FRAMES, GAP, captioned, stretched, stretched_job
         from sitegen.media.manifest import Cells
 
         samplers = []
@@ -117,24 +114,19 @@ class Ladder(ChosenKind):
 
         def work() -> Iterator[None]:
             for sampler in samplers:
-                states = sampler.begin(self.seed, self.numbers).seen("mean")
-                shown = {frame: round(frame * sampler.card.steps / FRAMES) for frame in frames}
-                by_step = {}
-                for step, (_, images) in enumerate(states):
-                    if step in shown.values():
-                        by_step[step] = to_uint8(images)
-                    if step:
-                        yield
-                columns.append({frame: by_step[step] for frame, step in shown.items()})
+                stream = sampler.begin(self.seed, self.numbers)
+                for column in stretched(stream, sampler.card.steps):
+                    columns.extend([] if column is None else [column])
+                    yield
 
         def pictures() -> Iterator[Frame]:
             import numpy as np
 
-            for frame in frames:
+            for frame in range(FRAMES + 1):
                 rows = np.stack([column[frame] for column in columns], axis=1)
                 yield rows.reshape(-1, *rows.shape[2:])
 
-        frames, card = range(FRAMES + 1), samplers[0].card
+        card = samplers[0].card
         cards = [sampler.card for sampler in samplers]
         (_, height, width), numbers = card.shape, self.numbers
         cells = Cells(
@@ -143,16 +135,11 @@ class Ladder(ChosenKind):
             samples=tuple(number for number in numbers for _ in cards),
         )  # fmt: skip
         cells = captioned(cells, [text for text in self.cell_texts(card) for _ in cards])
-        fps = self.fps or FPS
-        ends = [FRAMES] * round(OPENING * fps)
-        return clip_job(
+        return stretched_job(
             figure,
             card,
             cells,
             pictures(),
-            fps=fps,
-            order=(*ends, *frames, *ends, *ends),
-            levels=(),
             steps=sum(one.steps for one in cards),
             work=work(),
             note="Numbers over the columns count evaluations of the network for an image.",

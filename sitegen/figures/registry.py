@@ -29,6 +29,7 @@ _OURS = {
     "process": "Process",
     "spectra": "Spectra",
     "ladder": "Ladder",
+    "renoise": "Renoise",
     "gallery": "Gallery",
     "sampler": "PageSampler",
     "atlas": "Atlas",

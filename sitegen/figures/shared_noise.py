@@ -56,7 +56,7 @@ class SharedNoise(ChosenKind):
     fps: Fps = None
 
     @property
-    def images(self) -> int:
+    def sample_count(self) -> int:
         """Number of pairs of a state and a noise."""
         return self.count * self.rows
 

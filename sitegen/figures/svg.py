@@ -99,7 +99,7 @@ def path(points: str, **attributes: object) -> Markup:
 
 
 def picture(frame: Frame, x: float, y: float, size: float, *, quality: int | None = None) -> Markup:
-    """Return a square picture (H, W, 3), embedded as PNG with pixels that stay square.
+    """Return a picture (H, W, 3) of that width, embedded as PNG with pixels that stay square.
 
     With `quality`, between 1 and 95, it is enlarged smoothly, and a JPEG where that is smaller.
     """
@@ -114,7 +114,8 @@ def picture(frame: Frame, x: float, y: float, size: float, *, quality: int | Non
         kind, data = min((kind, data), ("jpeg", jpeg), key=lambda encoded: len(encoded[1]))
     uri = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
     sharp = "pixels" if quality is None else None
-    return element("image", x=x, y=y, width=size, height=size, class_=sharp, href=uri)
+    height = size * frame.shape[0] / frame.shape[1]
+    return element("image", x=x, y=y, width=size, height=height, class_=sharp, href=uri)
 
 
 def _encoded(image: Image.Image, kind: str, **options: int) -> bytes:

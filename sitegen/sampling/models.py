@@ -128,6 +128,18 @@ class Sampler:
         """Return the trajectory of some samples."""
         return self.run(self.start(seed, samples), self.noise(seed, samples), noise_std)
 
+    def forward(self, images: Tensor, level: int, normal: Tensor) -> Tensor:
+        """Return states at a level of images (N, C, H, W) in [0, 1]."""
+        with torch.no_grad():
+            return self.process.forward(images, level, normal)
+
+    def back(
+        self, states: Tensor, level: int, noise: Noise | None, noise_std: float | None = None
+    ) -> Trajectory:
+        """Return the trajectory from states (N, C, H, W) of a level that is visited."""
+        sampler = replace(self, process=replace(self.process, begin=level))
+        return sampler.run(states.float().to(self.process.device or "cpu"), noise, noise_std)
+
     def fan(self, seed: int, samples: Sequence[int], noise_std: float | None = None) -> Trajectory:
         """Return samples with noise of their own that all start from the state of the first."""
         start = self.conditioned(None).start(seed, samples[:1])

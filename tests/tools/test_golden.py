@@ -55,6 +55,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "shared_noise": {"count": 4, "rows": 2, "vary": "colour"},
     "process": {"columns": 4},
     "spectra": {"ddpm": "other", "count": 5, "levels": 3},
+    "renoise": {"levels": [3, 2], "count": 2},
     "gallery": {"count": 1},
     "sampler": {"count": 4, "seed": 2},
     "atlas": {"columns": 3, "target": "1.302", "beside": "other"},

@@ -68,7 +68,7 @@ class Atlas(FigureKind):
         return (self.model, self.beside) if self.beside else (self.model,)
 
     @property
-    def images(self) -> int:
+    def sample_count(self) -> int:
         """Number of starts."""
         return self.columns**2
 
@@ -100,7 +100,7 @@ class Atlas(FigureKind):
         total = 0
         for depth, (begin, end) in enumerate(pairwise(map(card.visited_levels.index, ends)), 1):
             # Deeper tiles are only those around the zoom, about two of them a start.
-            total += self.images * (4**depth if depth <= prepared else 2) * (end - begin)
+            total += self.sample_count * (4**depth if depth <= prepared else 2) * (end - begin)
         return total
 
     def unmet(self, cards: Sequence[ModelCard]) -> Iterator[str]:
@@ -120,8 +120,8 @@ class Atlas(FigureKind):
             address, digits = Address.parse(self.target), len(self.splits_of(cards[0]))
             if len(address.digits) != digits:
                 yield f"target: {address} should have {digits} digits, one for each split"
-            if address.start >= self.images:
-                yield f"target: the starts of the map are 0 to {self.images - 1}"
+            if address.start >= self.sample_count:
+                yield f"target: the starts of the map are 0 to {self.sample_count - 1}"
 
     def sample(self, models: ModelProvider, figure: Figure) -> RenderJob:
         """Return the job of the maps, as far as they are prepared, and of a zoom."""
@@ -134,7 +134,7 @@ class Atlas(FigureKind):
         card = cards[0]
         count = len(self.splits_of(card))
         return (
-            f"A map of the images of {named(self, card)}. Far out is a plane of {self.images} "
-            f"starts, each {card.first_state()}. Each of {count} zooms continues every image in "
-            "four ways, down to finished ones"
+            f"A map of the images of {named(self, card)}. Far out is a plane of "
+            f"{self.sample_count} starts, each {card.first_state()}. Each of {count} zooms "
+            "continues every image in four ways, down to finished ones"
         )

@@ -102,7 +102,7 @@ class _Map:
     @cached_property
     def plane(self) -> Plane:
         """The plane, with each start in its place."""
-        states = self.tiles.sampler.start(self.spec.seed, range(self.spec.images))
+        states = self.tiles.sampler.start(self.spec.seed, range(self.spec.sample_count))
         pictures = self.tiles.sampler.process.pixels(states, self.tiles.splits[0])
         means = pictures.mean(dim=(2, 3)).cpu().numpy()
         return Plane(starts_in_place(means, self.spec.columns))

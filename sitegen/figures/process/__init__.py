@@ -1,20 +1,18 @@
-"""The kind `process`: heat melts an image above, a model makes a new one below.
+"""The kind `process`: an image is taken to noise or melts above, a model makes a new one below.
 
-`picture` reads the image that melts, `drawing` draws both rows.
+`picture` reads the image, `drawing` draws both rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from pydantic import AfterValidator, Field, StrictInt, ValidationInfo
+from pydantic import Field, StrictInt
 from pydantic.dataclasses import dataclass
 
-from sitegen.core.site_files import SiteFolder
 from sitegen.core.validation import reject_if
-from sitegen.figures.arguments import FILE, RULES, NoiseStd, Samples, Seed, Show
+from sitegen.figures.arguments import FILE, RULES, NoiseStd, OwnPicture, Samples, Seed, Show
 from sitegen.figures.base import NO_TEXTS, ChosenKind, Figure, named, steps
 from sitegen.generative.card.abilities import Ability
 from sitegen.generative.card.card import ModelCard
@@ -26,17 +24,6 @@ if TYPE_CHECKING:
     from sitegen.sampling.provider import ModelProvider
 
 
-def _in_site(name: str, info: ValidationInfo) -> str:
-    """Reject a name that is not a file in the folder of the site, which is pydantic's context."""
-    root = (info.context or {}).get("root")
-    if root is not None:
-        SiteFolder(Path(root)).find(name)
-    return name
-
-
-OwnPicture = Annotated[str, AfterValidator(_in_site)]
-
-
 @dataclass(frozen=True, config=RULES)
 class Process(ChosenKind):
     """The forward process on a real image above the inverse process, level by level."""
@@ -44,7 +31,7 @@ class Process(ChosenKind):
     recipe: ClassVar[int] = 2
     example: ClassVar[str] = '"NAME"'
     counts: ClassVar[str] = ""
-    needs: ClassVar[tuple[Ability, ...]] = ("blur",)
+    needs: ClassVar[tuple[Ability, ...]] = ("corrupt",)
 
     samples: Annotated[
         Samples,
@@ -85,25 +72,24 @@ class Process(ChosenKind):
 
         from sitegen.figures.clips import even_levels, made_with, noise_std_of
         from sitegen.figures.process.drawing import NARROW_MANY, process_drawing
-        from sitegen.figures.process.picture import read_example, read_image
+        from sitegen.figures.process.picture import given_image
         from sitegen.figures.svg import stills
-        from sitegen.generative.maths.heat import dissipate
-        from sitegen.generative.maths.noise import independent
+        from sitegen.generative.maths.noise import Purpose, normal
         from sitegen.media.frames import to_uint8
         from sitegen.media.manifest import RenderJob
 
         sampler = self.sampler(models)
-        card, device = sampler.card, sampler.model.device
-        if self.image:
-            image = read_image(figure.root / self.image, card, figure.read("image"))
-        else:
-            image = read_example(models.source(self.model))
+        card = sampler.card
+        image, note = given_image(models, figure, card)
         levels = even_levels(card.visited_levels, self.columns)
-        sigmas = torch.tensor([card.schedule[level] for level in levels], dtype=torch.float64)
-        forward = dissipate(image.expand(len(levels), -1, -1, -1), sigmas)
-        noise_std = noise_std_of(self, card)
-        noise = independent(self.seed, self.numbers, card.shape)
-        trajectory = sampler.run(forward[-1:].float().to(device), noise, noise_std)
+        # One noise at all levels shows one path; heat is shown without.
+        draws = normal(self.seed, Purpose.BRANCH, self.numbers, 0, card.shape)
+        draws = torch.zeros_like(draws) if "blur" in card.abilities else draws
+        states = [sampler.forward(image, level, draws) for level in levels]
+        shown = [sampler.process.pixels(*pair) for pair in zip(states, levels, strict=True)]
+        forward = torch.cat(shown).cpu().numpy()
+        noise_std, noise = noise_std_of(self, card), sampler.noise(self.seed, self.numbers)
+        trajectory = sampler.back(states[-1], levels[-1], noise, noise_std)
         pictures: dict[int, Frame] = {}
 
         def work() -> Iterator[None]:
@@ -113,11 +99,16 @@ class Process(ChosenKind):
                 yield
 
         def draw(width: int) -> Drawing:
-            upper, lower = list(to_uint8(forward.numpy())), [pictures[level] for level in levels]
-            return process_drawing(upper, lower, levels, width, pixelated=self.pixelated)
+            upper, lower = list(to_uint8(forward)), [pictures[level] for level in levels]
+            heat = "blur" in card.abilities
+            return process_drawing(upper, lower, levels, width, pixelated=self.pixelated, heat=heat)
 
-        rows = [[level, float(sigma)] for level, sigma in zip(levels, sigmas.tolist(), strict=True)]
-        columns = ["Level", "Blur scale, pixels"]
+        axis = card.axis
+        rows = [[level, float(axis.values[level])] for level in levels]
+        columns = ["Level", f"{axis.symbol}{axis.unit and ', '}{axis.unit}"]
+        if "blur" in card.abilities:
+            rows = [[level, float(card.schedule[level])] for level in levels]
+            columns = ["Level", "Blur scale, pixels"]
         table = {"caption": "The levels shown", "columns": columns, "rows": rows}
         return RenderJob(
             parameters=made_with(figure, noise_std, shown=levels),
@@ -125,13 +116,20 @@ class Process(ChosenKind):
             work=work(),
             stills=stills(draw, narrow=self.columns <= NARROW_MANY),
             results=lambda: {"tables": [table]},
+            note=note,
         )
 
     def describe(self, cards: Sequence[ModelCard]) -> str:
         """Describe the two rows."""
+        card = cards[0]
+        forward = f"which takes an image to {card.first_state()}"
+        start = "that state"
+        if "blur" in card.abilities:
+            forward = "heat dissipation, ∂u/∂t = Δu, blurs an image until it is flat"
+            start = "that flat image"
         return (
             f"Two rows of {self.columns} pictures. The upper one, from left to right, is the "
-            "forward process: heat dissipation, ∂u/∂t = Δu, blurs an image until it is flat. The "
-            "lower one, from right to left, is the inverse process, generation: "
-            f"{named(self, cards[0])} turns that flat image into a new one in {steps(cards[0])}"
+            f"forward process{':' if start != 'that state' else ','} {forward}. The lower one, "
+            f"from right to left, is the inverse process, generation: {named(self, card)} turns "
+            f"{start} into a new one in {steps(card)}"
         )

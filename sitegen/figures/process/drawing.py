@@ -43,22 +43,28 @@ def process_drawing(
     width: int = WIDE,
     *,
     pixelated: bool = False,
+    heat: bool = True,
 ) -> Drawing:
-    """Two rows of pictures (H, W, 3), of the same `levels` 0 … K from left to right."""
+    """Two rows of pictures (H, W, 3), of the same `levels` 0 … K from left to right.
+
+    heat: whether the forward process is heat dissipation, whose equation is shown
+    """
+    forward_heading = FORWARD if heat else FORWARD.partition(":")[0]
     size = 18.0 if width == WIDE else 15.0  # of headings
     upper = 2.8 * size
     first, room = upper + 30, width - RIGHT
     tile = min(LARGEST_TILE, (room + GAP) / len(levels) - GAP)
     columns = [at * (tile + GAP) for at in range(len(levels))]
-    bottom = first + 2 * tile + GAP
+    down = tile * forward[0].shape[0] / forward[0].shape[1]
+    bottom = first + 2 * down + GAP
     lower = bottom + 23
-    rows = ((first, forward), (first + tile + GAP, inverse))
+    rows = ((first, forward), (first + down + GAP, inverse))
     labelled = (levels[0], levels[-1]) if tile > LABEL_WIDTH else levels[:1]
     quality = None if pixelated else JPEG_QUALITY
     heading = partial(label, 0, size=size, anchor="start", font_weight=BOLD)
     body = group(
-        heading(1.35 * size, FORWARD),
-        _equation(16.3 * size, 1.1 * size, size),
+        heading(1.35 * size, forward_heading),
+        _equation(16.3 * size, 1.1 * size, size) if heat else Markup(),
         _flow(width, upper, lower),
         *(
             label(
@@ -76,7 +82,7 @@ def process_drawing(
         ),
         heading(lower + 20 + size, INVERSE),
     )
-    title = f"{FORWARD}. {INVERSE}"
+    title = f"{forward_heading}. {INVERSE}"
     return Drawing(width, lower + 26 + size, title, body, STYLE, DARK)
 
 

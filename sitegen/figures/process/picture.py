@@ -1,20 +1,26 @@
-"""The picture that is blurred: one of the author's, or the example of the model."""
+"""Given pictures: those of the author, or the example of a model."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image, ImageOps
 
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import digest_bytes, platform_errors
+from sitegen.figures.base import Figure
 from sitegen.generative.card.card import ModelCard
-from sitegen.generative.data.images import read_picture, scaled
+from sitegen.generative.data.images import opened_picture, read_picture, scaled
 from sitegen.models.registry import ModelSource
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from sitegen.sampling.provider import ModelProvider
 
 
 def read_image(file: Path, card: ModelCard, data: bytes) -> Tensor:
@@ -22,24 +28,51 @@ def read_image(file: Path, card: ModelCard, data: bytes) -> Tensor:
 
     data: the content of `file`, read only once, so that the drawn data is the hashed data
 
-    A larger square is scaled down. Colour becomes grey if the model has none, and the other way
-    round. Raises RefusedError for a picture that cannot be read, is not a square or is too small.
+    It is cropped and scaled as training data are. Colour becomes grey if the model has none, and
+    the other way round. Raises RefusedError for a picture that cannot be read or is too small.
     """
     import torch
 
     pixels = read_picture(file, data=data)
-    height, width = pixels.shape[:2]
-    if height != width or height < card.image_size:
-        raise RefusedError(
-            f"{file}: is {width}×{height} pixels; give a square of at least {card.image_size}"
-        )
-    pixels = scaled(pixels, card.image_size)
+    _, height, width = card.shape
+    if pixels.shape[0] < height or pixels.shape[1] < width:
+        size = f"{pixels.shape[1]}×{pixels.shape[0]}"
+        raise RefusedError(f"{file}: is {size} pixels; give one of at least {width}×{height}")
+    if height == width:
+        pixels = scaled(pixels, height)
+    elif pixels.shape[:2] != (height, width):
+        pixels = np.asarray(ImageOps.fit(Image.fromarray(pixels), (width, height)))
     if pixels.ndim == 3 and card.channels == 1:
         # Rec. 601, as Pillow turns colour into grey.
         pixels = np.rint(pixels @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
     planes = pixels.transpose(2, 0, 1) if pixels.ndim == 3 else pixels[None]
     image = torch.from_numpy(planes.astype(np.float64)) / 255
     return image.expand(card.shape)[None]
+
+
+def given_image(models: ModelProvider, figure: Figure, card: ModelCard) -> tuple[Tensor, str]:
+    """Return the picture of a call, or the model's example, and how it was changed, in words."""
+    spec: Any = figure.spec
+    if spec.image is None:
+        return read_example(models.source(spec.model)), ""
+    data = figure.read("image")
+    return read_image(figure.root / spec.image, card, data), fitted_note([data], card)
+
+
+def fitted_note(contents: Sequence[bytes], card: ModelCard) -> str:
+    """Return a sentence that given pictures were cropped or scaled; empty if none was."""
+    _, height, width = card.shape
+    sizes = []
+    for data in contents:
+        with opened_picture(Path("picture"), BytesIO(data)) as image:
+            sizes.append(image.size)
+    if all(size == (width, height) for size in sizes):
+        return ""
+    square = "middle square" if height == width else "middle"
+    are = "pictures were each" if len(sizes) > 1 else "picture was"
+    cropped = any(across * height != down * width for across, down in sizes)
+    how = f"cropped to its {square} and scaled" if cropped else "scaled"
+    return f"The given {are} {how} to {width} × {height} pixels."
 
 
 def read_example(source: ModelSource) -> Tensor:

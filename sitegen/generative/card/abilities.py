@@ -16,6 +16,7 @@ Ability = Literal[
     "paths",
     "prior",
     "blur",
+    "corrupt",
     "noise_std",
     "ddim",
     "browser",
@@ -32,6 +33,7 @@ ABILITIES: dict[Ability, str] = {
     "paths": "samples along paths from one to another",
     "prior": "initial states that were made of images",
     "blur": "a forward process that blurs",
+    "corrupt": "a forward process for images",
     "noise_std": "a sampling noise to choose",
     "ddim": "the noise schedule of a DDPM",
     "browser": "a sampler for browsers",
@@ -39,7 +41,7 @@ ABILITIES: dict[Ability, str] = {
 }
 """What a figure can need of a process, in the words of messages."""
 
-ANY: Abilities = frozenset({"network", "final", "tree", "paths"})
+ANY: Abilities = frozenset({"network", "final", "tree", "paths", "corrupt"})
 """Abilities of a network that predicts images and whose states can be made of images."""
 RANDOM: Abilities = ANY | {"random", "mean", "fan"}
 """Abilities of such a network with noise after the start."""

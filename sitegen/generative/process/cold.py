@@ -52,7 +52,7 @@ class Cold(FromNoise):
 
     label, predicts = "Cold diffusion", "sharp images"
     between = ProcessCard.between
-    abilities = frozenset({"network", "final", "paths"})
+    abilities = frozenset({"network", "final", "paths", "corrupt"})
 
     def first_state(self, *, several: bool = False) -> str:
         return "squares of one colour" if several else "a square of one colour"

@@ -40,6 +40,7 @@ class Hosted(ProcessCard):
             "tree": facts.random or facts.corrupts,
             "around": facts.gaussian and not facts.random,
             "paths": True,
+            "corrupt": facts.corrupts,
         }
         return frozenset(ability for ability, can in said.items() if can)
 
@@ -86,5 +87,6 @@ class Hosted(ProcessCard):
         return torch.cat([state for (state,) in calls])
 
     def corrupt(self, model: Any, images: Tensor, level: int, draw: Draw) -> Tensor:
-        states: Tensor = model("corrupt", images, draw(0), number=self.levels - level)[0]
+        both = images.float(), draw(0).float()
+        states: Tensor = model("corrupt", *both, number=self.levels - level)[0]
         return states

@@ -130,6 +130,12 @@ class GenerativeProcess:
         """Return states at a level of finished images, both (N, C, H, W) as states are."""
         return self.card.corrupt(self.model, images, level, draw)
 
+    def forward(self, images: Tensor, level: int, normal: Tensor) -> Tensor:
+        """Return states at a level of images in [0, 1], with those normal numbers (N, C, H, W)."""
+        # Pixels of level 0 are a multiple of its states and a number.
+        zero, one = (self.pixels(torch.full_like(images, value), 0) for value in (0.0, 1.0))
+        return self.corrupt((images - zero) / (one - zero), level, lambda _: normal.to(images))
+
 
 def process_of(model: Any) -> GenerativeProcess:
     """Return the process of a loaded model."""

@@ -35,6 +35,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "ladder": {"count": 2, "also": "noise"},
     "sampler": {"count": 2},
     "atlas": {"columns": 3},
+    "renoise": {"count": 2},
 }
 CHANGES: dict[str, Any] = {
     "count": 5,
@@ -64,6 +65,8 @@ CHANGES: dict[str, Any] = {
     "sampler_name": "ddim",
     "samplers": ["ddim"],
     "texts": ["a text"],
+    "images": ["own.png", "own.png"],
+    "level": 1,
     "target": "0.3",
     "beside": "cascade",
     "live": False,
@@ -71,6 +74,7 @@ CHANGES: dict[str, Any] = {
 """Another value for each field that decides pixels."""
 OTHERS: dict[str, dict[str, Any]] = {
     "process": {"columns": 4, "samples": [3], "model": "cascade"},
+    "renoise": {"levels": [2], "model": "cascade"},
     "trajectories": {"addresses": ["0.3012"]},
     "atlas": {"columns": 2, "splits": [4, 1], "target": "0.3012"},
 }
@@ -127,6 +131,8 @@ def test_every_field(sources: Sources, kind: str, tmp_path: Path) -> None:
         "steps": {"model": "cascade"},
         "sampler_name": {"model": "noise", "label": "N"},
         "samplers": {"model": "noise"},
+        "images": {"ddpm": None},
+        "level": {"ddpm": None, "images": ["own.png", "own.png"]},
     }
     for name in (each.name for each in fields(spec) if each.init):
         if name in ("label", "chosen_from"):
@@ -138,6 +144,8 @@ def test_every_field(sources: Sources, kind: str, tmp_path: Path) -> None:
             figure = planned(everything, kind, tmp_path).figure
             value = value * figure.spec.text_slots(sources["tiny"].card)
         base = bases.get(name, {})
+        if kind == "renoise" and name != "image":
+            base = {**base, "image": "own.png"}
         if kind == "ladder" and "pets" in base.values():
             base = {**base, "also": "pets"}  # all of its models have the labels
         other = planned(everything, kind, tmp_path, **base)

@@ -92,7 +92,7 @@ def test_even_levels() -> None:
 
 
 def test_process_of_an_own_picture(sources: Sources, tmp_path: Path) -> None:
-    """It is made grey or coloured and shrunk by blocks; odd or small ones are refused."""
+    """It is made grey or coloured, cropped to its middle and shrunk; small ones are refused."""
     picture = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     Image.fromarray(picture).save(tmp_path / "own.png")
     made = job(sources, "process", root=tmp_path, columns=2, image="own.png")
@@ -105,9 +105,16 @@ def test_process_of_an_own_picture(sources: Sources, tmp_path: Path) -> None:
     )
     assert image.shape == (1, 3, 8, 8)
     assert set(image.flatten().tolist()) == {0.2}
-    for width, height in ((8, 9), (7, 7)):
+    assert made.note == "The given picture was scaled to 8 × 8 pixels."
+    wide = np.zeros((16, 20), np.uint8)
+    wide[:, 2:18] = 200
+    Image.fromarray(wide).save(tmp_path / "wide.png")
+    made = job(sources, "process", root=tmp_path, columns=2, image="wide.png", pixelated=True)
+    assert (tiles(finished(made, tmp_path)[0])[0] == 200).all()
+    assert "was cropped to its middle square and scaled to 8 × 8" in made.note
+    for width, height in ((7, 9), (7, 7)):
         Image.new("L", (width, height)).save(tmp_path / "odd.png")
-        words = rf"odd\.png: is {width}×{height} pixels; .* least 8"
+        words = rf"odd\.png: is {width}×{height} pixels; .* least 8×8"
         with pytest.raises(RefusedError, match=words):
             read_image(tmp_path / "odd.png", small_card(), (tmp_path / "odd.png").read_bytes())
 

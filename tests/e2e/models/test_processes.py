@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from sitegen.generative.process.blurring import BlurringConfig
 from sitegen.generative.process.cold import ColdConfig
@@ -86,3 +88,20 @@ def test_what_a_process_cannot_do_is_refused(site: Path) -> None:
     assert "needs samples that split in two on their way, which the model cold" in told
     assert "needs randomness after the start" in told
     assert "needs a sampler for browsers" in told
+
+
+def test_given_pictures_of_every_process(site: Path) -> None:
+    """Each takes a picture to its levels, and back."""
+    Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8) * 3).save(site / "own.png")
+    calls = [
+        f'{kind}("{name}", image="own.png", {more})'
+        for name in CARDS
+        if name != "consistency"
+        for kind, more in (("process", "columns=2"), ("renoise", "levels=[1, 2], count=1"))
+    ]
+    build(site, *calls, 'interpolation("edm", images=["own.png", "own.png"], level=2, points=3)')
+    figures = json.loads((site / "build/media.json").read_text("utf-8"))["figures"]
+    alts = {figure["id"]: figure["alt"] for figure in figures}
+    assert "forward process, which takes an image to a square of one colour" in alts["cold-process"]
+    assert "draws once from that picture taken to levels σ = " in alts["edm-renoise"]
+    assert "a given picture changes into another" in alts["edm-interpolation"]

@@ -261,7 +261,6 @@ def planned(sources: Models, root: Path, kind: str, *args: str, **kwargs: Any) -
 
 
 _NEEDS = 'needs {}, which the model {} of kind "{}" lacks'
-_BLUR = "a forward process that blurs"
 _MORE = {"ddpm": "noise", "ddim_steps": 11}
 
 
@@ -281,7 +280,7 @@ _MORE = {"ddpm": "noise", "ddim_steps": 11}
             "needs a sampling noise to choose, which the model noise",
         ),
         ("interpolation", "heat", {"ddpm": "shows"}, "needs the noise schedule of a DDPM, which"),
-        ("process", "noise", {}, _NEEDS.format(_BLUR, "noise", "ddpm")),
+        ("process", "noise", {}, "image is missing: the card of noise has no example"),
         (
             "spectra",
             "noise",
