@@ -10,7 +10,7 @@ import re
 import tomllib
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -64,6 +64,9 @@ from sitegen.generative.checkpoints.foreign import CONFIG_NAME
 PROCESSES = "sitegen.processes"
 """Entry points by which packages bring samplers; a path names one as sitegen.processes:NAME."""
 _SAMPLER = re.compile(rf"(.+\.py|{re.escape(PROCESSES)}):([A-Za-z_]\w*)")
+
+
+_Names = TypeVar("_Names", bound=Collection[str])
 
 
 def site_root(info: ValidationInfo) -> Path:
@@ -319,11 +322,13 @@ def _own_host(domain: str | None, info: ValidationInfo) -> str | None:
     return domain
 
 
-def _require_pages(names: Collection[str], pages: Collection[str]) -> None:
-    """Raise ValueError for a name that is not a page's; a site that is being written has none."""
+def _known(names: _Names, info: ValidationInfo) -> _Names:
+    """Reject a name that is not a page's, unless the site, as it is written, has no other page."""
+    pages = {page_name(path) for path in page_sources(site_root(info) / "pages")} - {"index"}
     for name in names:
-        if pages and name not in pages:
+        if pages and name not in {*pages, "index"}:
             raise ValueError(f"there is no page {quoted(name)}{known_words(name, pages)}")
+    return names
 
 
 def _menu(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
@@ -331,17 +336,7 @@ def _menu(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         raise ValueError("should not name the front page, which comes first anyway")
     if len(set(names)) < len(names):
         raise ValueError("should name each page once")
-    _require_pages(names, _pages(info) - {"index"})
-    return names
-
-
-def _menu_names(names: Mapping[str, str], info: ValidationInfo) -> Mapping[str, str]:
-    _require_pages(names, _pages(info))
-    return dict(names)
-
-
-def _pages(info: ValidationInfo) -> set[str]:
-    return {page_name(path) for path in page_sources(site_root(info) / "pages")}
+    return _known(names, info)
 
 
 SchedulerAddress = Annotated[str, reject_if(scheduler_fault)]
@@ -379,7 +374,7 @@ class Site(TomlTable):
     menu: Annotated[tuple[PageName, ...], AfterValidator(_menu)] = Field(
         (), description="The pages in the order of the menu; the others follow by name."
     )
-    menu_names: Annotated[Mapping[PageName, Text], AfterValidator(_menu_names)] = Field(
+    menu_names: Annotated[Mapping[PageName, Text], AfterValidator(_known)] = Field(
         default_factory=dict,
         description="Short names of pages for the menu, by page name.",
     )

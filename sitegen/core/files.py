@@ -218,14 +218,12 @@ def sha256(path: Path) -> str:
         # Programs can set mtime back after a change, but not ctime; a replaced file has another
         # inode.
         version = status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-        return _sha256(path, version)
+        return _cached(path, version)
     except OSError as error:
         raise RefusedError(f"{path}: cannot be read: {_reason(error)}") from None
 
 
-@lru_cache(1000)
-def _sha256(path: Path, _version: tuple[int, ...]) -> str:
-    return digest(path)
+_cached = lru_cache(1000)(lambda path, _version: digest(path))
 
 
 def read_text(path: Path, what: str) -> str:

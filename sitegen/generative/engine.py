@@ -120,6 +120,15 @@ class Parts:
 _in_part: ContextVar[bool] = ContextVar("in_part", default=False)
 
 
+_workers = cache(
+    partial(
+        ThreadPoolExecutor,
+        thread_name_prefix="parts",
+        initializer=partial(torch.set_num_threads, 1),  # each thread computes alone
+    )
+)
+
+
 def on_cores(work: Callable[[_A], _T], parts: Sequence[_A], cores: int | None = None) -> list[_T]:
     """Return `work(part)` for all parts, each computed on one thread, several at a time.
 
@@ -138,12 +147,6 @@ def on_cores(work: Callable[[_A], _T], parts: Sequence[_A], cores: int | None = 
     if count == 1 or len(parts) == 1:
         return [compute(part) for part in parts]
     return list(_workers(count).map(compute, parts))
-
-
-@cache
-def _workers(count: int) -> ThreadPoolExecutor:
-    """Return this process's pool of threads for parts; each thread computes alone."""
-    return ThreadPoolExecutor(count, "parts", initializer=partial(torch.set_num_threads, 1))
 
 
 @contextmanager

@@ -57,6 +57,10 @@ def head(
     shapes: those of the page's figures
     """
     names = {name: relative(asset.uri, page.uri) for name, asset in theme.assets.items()}
+    prose = "".join(part for part in page.body if isinstance(part, Markup))
+    paragraphs = _FORMULA_SOURCE.sub("", prose).split("<p>")[1:]
+    texts = (Markup(paragraph.partition("</p>")[0]).striptags() for paragraph in paragraphs)
+    first_words = textwrap.shorten(next(filter(None, texts), ""), _PREVIEW, placeholder=" …")
     title = f"{page.title} – {site.title}"
     alone = page.title == site.title or len(title) > _LONGEST
     preview = None
@@ -85,7 +89,7 @@ def head(
     return {
         "title": page.title if alone else title,
         "policy": _with_analytics(policy, site.analytics) if site.analytics else policy,
-        "description": site.description or site.lead or _first_words(page),
+        "description": site.description or site.lead or first_words,
         "site": site.title,
         "address": address(site, page.uri),
         "card": preview,
@@ -111,15 +115,6 @@ def _with_analytics(policy: str, analytics: Analytics) -> str:
     for directive in ("connect-src 'self'", "img-src 'self'"):
         policy = policy.replace(directive, f"{directive} {' '.join(sorted(origins))}")
     return policy
-
-
-def _first_words(page: Page) -> str | None:
-    """Return the beginning of a page as a description for a site that has none."""
-    prose = "".join(part for part in page.body if isinstance(part, Markup))
-    for paragraph in _FORMULA_SOURCE.sub("", prose).split("<p>")[1:]:
-        if text := Markup(paragraph.partition("</p>")[0]).striptags():
-            return textwrap.shorten(text, _PREVIEW, placeholder=" …")
-    return None
 
 
 def address(site: Site, uri: str) -> str | None:

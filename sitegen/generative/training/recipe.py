@@ -279,7 +279,8 @@ def finished_card(run: Run) -> ModelCard | None:
     try:
         folder = run.training.folder
         card = read_card(folder)
-        whole = all(part and sha256(folder / part.file) == part.sha256 for part in _parts(card))
+        parts = (card.weights, card.prior) if "prior" in card.abilities else (card.weights,)
+        whole = all(part and sha256(folder / part.file) == part.sha256 for part in parts)
     except (RefusedError, ConfigError):
         return None
     images_seen = run.step * run.options.batch_size
@@ -363,7 +364,3 @@ def _write_model(run: Run, residual: Mapping[str, Tensor], seconds: float) -> Mo
         card = replace(card, weights=file, prior=prior, example=example, training=recipe)
         write_atomic(folder / CARD_NAME, card.to_toml().encode())
     return card
-
-
-def _parts(card: ModelCard) -> tuple[FileRef | None, ...]:
-    return (card.weights, card.prior) if "prior" in card.abilities else (card.weights,)
