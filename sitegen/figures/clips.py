@@ -118,12 +118,12 @@ def captioned(cells: Cells, texts: Sequence[str]) -> Cells:
 
 def text_room(cells: Cells, texts: Sequence[str]) -> tuple[int, int]:
     """Return the height of texts under pictures in cells, before enlargement, and their lines."""
-    # A page enlarges small clips further; their texts stay legible in the file as well.
-    factor = min(1.4 * scale_factor(*cells.size), COLUMN / cells.size[0])
-    width = round(cells.width * factor)
+    shown = COLUMN / cells.size[0]
+    width = round(cells.width * shown)
     lines = max(len(wrapped(text, TEXT_LINE * 3 // 4, width)) for text in texts)
     lines = min(lines, MOST_LINES)
-    return math.ceil(TEXT_LINE * lines / factor), lines
+    # A page enlarges small clips further; their texts stay legible in the file as well.
+    return math.ceil(TEXT_LINE * lines / min(1.4 * scale_factor(*cells.size), shown)), lines
 
 
 def clip_job(

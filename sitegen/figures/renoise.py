@@ -123,8 +123,8 @@ class Renoise(ChosenKind):
         _, height, width = card.shape
         across = len(numbers) + 1
         cells = Cells(across * len(levels), width, height, across, 1, True)
-        names = [f"{axis.symbol} = {axis.values[level]:.3g}{axis.unit and ' '}{axis.unit}"
-                 for level in levels]  # fmt: skip
+        symbol, unit = axis.symbol.partition("_")[0], axis.unit and f" {axis.unit}"
+        names = [f"{symbol} = {axis.values[level]:.3g}{unit}" for level in levels]
         cells = captioned(cells, [t for name in names for t in ("given", *[name] * len(numbers))])
         return stretched_job(
             figure,

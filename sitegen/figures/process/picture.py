@@ -69,9 +69,9 @@ def fitted_note(contents: Sequence[bytes], card: ModelCard) -> str:
     if all(size == (width, height) for size in sizes):
         return ""
     square = "middle square" if height == width else "middle"
-    are = "pictures were each" if len(sizes) > 1 else "picture was"
+    are, their = ("pictures were", "their") if len(sizes) > 1 else ("picture was", "its")
     cropped = any(across * height != down * width for across, down in sizes)
-    how = f"cropped to its {square} and scaled" if cropped else "scaled"
+    how = f"cropped to {their} {square} and scaled" if cropped else "scaled"
     return f"The given {are} {how} to {width} × {height} pixels."
 
 
