@@ -285,7 +285,7 @@ class UNet(nn.Module):
             x = block(torch.cat([x, skips.pop()], dim=1), embedding)
         layers: Any = self.out
         norm, _, last = layers
-        answer: Tensor = last(norm.activated(x)).float()
+        answer: Tensor = last(norm.activated(x).to(last.weight.dtype)).float()
         return F.pixel_shuffle(answer, patch) if patch > 1 else answer
 
 
