@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit
 from xml.etree import ElementTree
 
@@ -301,6 +301,33 @@ _EVEN_ROWS = reject_with(
 )
 
 
+_EVEN_BEST = reject_with(
+    lambda best, info: (
+        f"has {len(best)} for {len(info.data['columns'])} columns; give one for each"
+        if best and len(best) != len(info.data.get("columns", best))
+        else None
+    )
+)
+_FIRST_NUMBER = re.compile(r"[-+−]?\d[\d,]*(\.\d+)?")
+
+
+def _bold_best(rows: Sequence[Sequence[str]], best: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """Return rows whose least or largest number of a column is bold, or all of them if equal."""
+    table = [list(row) for row in rows]
+    for column, which in enumerate(best):
+        found = {number: _FIRST_NUMBER.search(row[column]) for number, row in enumerate(rows)}
+        values = {
+            number: float(match[0].replace("−", "-").replace(",", ""))
+            for number, match in found.items()
+            if match
+        }
+        for number, value in values.items():
+            is_best = which and value == (min if which == "min" else max)(values.values())
+            if is_best and "**" not in table[number][column]:
+                table[number][column] = f"**{table[number][column]}**"
+    return tuple(map(tuple, table))
+
+
 @validated(frozen=True, config=RULES)
 class TableCall:
     """The arguments of `table(…)`."""
@@ -310,6 +337,10 @@ class TableCall:
     )
     columns: Annotated[tuple[Caption, ...], _EVEN_ROWS] = Field(
         min_length=1, description="The headings of the columns."
+    )
+    best: Annotated[tuple[Literal["", "min", "max"], ...], _EVEN_BEST] = Field(
+        default=(),
+        description='The number in bold of each column, as in ["", "min", "max"]; "" for none.',
     )
     caption: Caption = Field(default="", description="The words under the table.")
     id: Slug | None = Field(default=None, description="The table's name in links.")
@@ -379,5 +410,7 @@ def make_embed(
 ) -> Embed:
     """Check a call and read its files; raise ConfigError with every error found."""
     (call,) = checked_call(kind, [EMBEDS[kind]], args, kwargs, {"folder": folder}, place)
-    cells = (call.columns, *call.rows) if isinstance(call, TableCall) else ()
+    cells: tuple[tuple[str, ...], ...] = ()
+    if isinstance(call, TableCall):
+        cells = (call.columns, *_bold_best(call.rows, call.best))
     return Embed(kind, call, call.id or "", place, call.caption, cells)

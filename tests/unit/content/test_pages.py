@@ -9,6 +9,7 @@ from markupsafe import Markup
 from PIL import Image as Pillow
 
 from sitegen.config.schema import Site, load_site
+from sitegen.content.embeds import Embed
 from sitegen.content.groups import Group
 from sitegen.content.markdown import InlineText
 from sitegen.content.pages import Page, read_pages
@@ -159,6 +160,27 @@ def test_faults_of_captions(tmp_path: Path, caption: str, told: str) -> None:
     call = f'trajectories("mnist", caption="{caption}")'
     for text in (call, f'beside({call}, spectra("mnist"))', f"grid({call}, {call}, columns=2)"):
         assert f"pages/index.md:3: {told}" in fault(tmp_path, f"A.\n\n{{{{ {text} }}}}\n"), text
+
+
+def test_best_of_a_column(tmp_path: Path) -> None:
+    """The least or largest number is bold, as often as it is there, and no cell twice."""
+    rows = '["A", "1,000", "3.5 ± 2"], ["B", "−2", "**4**"], ["C", "–", 4.0], ["D", 7, ""]'
+    call = f"table([{rows}], columns=['m', 'n', 'o'], best=['', 'min', 'max'])"
+    page = read(tmp_path, f"{{{{ {call} }}}}\n")
+    (part,) = (part for part in page.body if not isinstance(part, str))
+    assert isinstance(part, Embed)
+    bold = [["<strong>" in str(getattr(cell, "html", "")) for cell in row] for row in part.cells]
+    assert bold == [
+        [False, False, False],
+        [False, False, False],
+        [False, True, True],
+        [False, False, True],
+        [False, False, False],
+    ]
+    told = fault(tmp_path, "{{ table([[1, 2]], columns=['a', 'b'], best=['min']) }}\n")
+    assert "has 1 for 2 columns; give one for each" in told
+    told = fault(tmp_path, "{{ table([[1]], columns=['a'], best=['least']) }}\n")
+    assert "best" in told
 
 
 def test_groups_hold_pictures_videos_and_tables(tmp_path: Path) -> None:
