@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import (
-    AfterValidator,
     ConfigDict,
     Field,
     TypeAdapter,
@@ -28,6 +27,7 @@ from pydantic.dataclasses import dataclass
 
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import readable_json
+from sitegen.core.validation import reject_if
 
 VERSION = 1
 """Version of `media.json` and records; incremented when old readers would misread new files."""
@@ -50,13 +50,16 @@ T = TypeVar("T")
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
-def _relative(path: str) -> str:
-    """Reject paths that lead outside their folder."""
-    if {"", ".", ".."} & set(path.split("/")) or re.search(r"[\\:?#\x00-\x1f]", path):
-        raise ValueError("must be a relative path inside")
-    return path
-
-
+_RelativePath: TypeAlias = Annotated[
+    str,
+    reject_if(
+        lambda path: (
+            "must be a relative path inside"
+            if {"", ".", ".."} & set(path.split("/")) or re.search(r"[\\:?#\x00-\x1f]", path)
+            else None
+        )
+    ),
+]
 _Digest: TypeAlias = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 _Size: TypeAlias = Annotated[int, Field(gt=0)]
 
@@ -71,7 +74,7 @@ class MediaFile:
     frames, fps: of a clip; None for a still image
     """
 
-    path: Annotated[str, AfterValidator(_relative)]
+    path: _RelativePath
     bytes: _Size
     sha256: _Digest
     width: _Size

@@ -16,7 +16,7 @@ from sitegen.core.files import platform_errors
 from sitegen.figures.base import Figure
 from sitegen.figures.clips import made_with
 from sitegen.figures.gallery import ARRAYS, VIDEOS, Gallery
-from sitegen.generative.data.arrays import ArrayInfo, open_arrays
+from sitegen.generative.data.arrays import open_arrays
 from sitegen.generative.data.images import opened_picture, read_picture
 from sitegen.media.encoder import media_file, write_still
 from sitegen.media.frames import Frame
@@ -93,7 +93,12 @@ def _samples(spec: Gallery, figure: Figure, count: int) -> list[Item]:
         if name is None:
             raise RefusedError(f"{path}: has no array arr_0 of samples (N, H, W, C)")
         info = file.arrays[name]
-        _require_pictures(path, info)
+        if len(info.shape) != 4 or info.shape[3] not in (1, 3) or info.dtype != np.uint8:
+            raise RefusedError(
+                f"{path}: its array has the shape {info.shape} and the type {info.dtype}; pictures "
+                "are (N, H, W, 3) or (N, H, W, 1) in uint8; a page shows video files by video(), "
+                "and record(decode=) makes images of other data"
+            )
         total = info.shape[0]
         numbers = list(spec.samples or range(count if spec.count else min(count, total)))
         if max(numbers) >= total:
@@ -109,16 +114,6 @@ def _samples(spec: Gallery, figure: Figure, count: int) -> list[Item]:
         Item(f"sample {number}", text, max(info.shape[1:3]), partial(np.asarray, picture))
         for number, text, picture in zip(numbers, texts, colour, strict=True)
     ]
-
-
-def _require_pictures(path: Path, info: ArrayInfo) -> None:
-    """Raise RefusedError for an array that is not of pictures (N, H, W, C) in bytes."""
-    if len(info.shape) == 4 and info.shape[3] in (1, 3) and info.dtype == np.uint8:
-        return
-    fault = f"{path}: its array has the shape {info.shape} and the type {info.dtype}"
-    wanted = "pictures are (N, H, W, 3) or (N, H, W, 1) in uint8"
-    others = "a page shows video files by video(), and record(decode=) makes images of other data"
-    raise RefusedError(f"{fault}; {wanted}; {others}")
 
 
 def _written(
