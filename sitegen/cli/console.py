@@ -72,10 +72,6 @@ class Console:
             yield log.advance
             log.end()
 
-    def computing(self, title: str) -> contextlib.AbstractContextManager[Advance]:
-        """Show a task of unknown length, and the number of its steps."""
-        return self.rendering(title, None)
-
     @contextlib.contextmanager
     def training(self, title: str, first: int, steps: int) -> Iterator[Callable[[Progress], None]]:
         """Show a run from step `first` to `steps`; the block calls the yielded function."""

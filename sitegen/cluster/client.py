@@ -215,7 +215,7 @@ class Cluster:
             with contextlib.ExitStack() as stack:
                 with platform_errors(folder):
                     file = stack.enter_context(tempfile.TemporaryFile())
-                with self._report.computing(f"{source.name} on {self._address}") as advance:
+                with self._report.rendering(f"{source.name} on {self._address}", None) as advance:
                     while futures:
                         stored.append([])
                         # A future that is dropped frees its result on the worker.

@@ -25,11 +25,11 @@ class Reporter(Protocol):
     def warn(self, line: str) -> None:
         """Report a probable mistake."""
 
-    def rendering(self, title: str, steps: int) -> AbstractContextManager[Advance]:
-        """Show a task of `steps` steps; the block calls the yielded function after each step."""
+    def rendering(self, title: str, steps: int | None) -> AbstractContextManager[Advance]:
+        """Show a task of `steps` steps; the block calls the yielded function after each step.
 
-    def computing(self, title: str) -> AbstractContextManager[Advance]:
-        """Show a task of unknown length; the block calls the yielded function after each step."""
+        steps: None for a task of unknown length
+        """
 
 
 def duration(seconds: float) -> str:

@@ -111,7 +111,7 @@ class BuildThread(rendering.BuildProcess):
     detail = warn = note
 
     @contextlib.contextmanager
-    def rendering(self, title: str, steps: int) -> Iterator[Callable[[], None]]:
+    def rendering(self, title: str, steps: int | None) -> Iterator[Callable[[], None]]:
         """Keep the number of the step as the progress; a step of a build that was stopped fails."""
         count = 0
 
@@ -123,8 +123,6 @@ class BuildThread(rendering.BuildProcess):
                 raise PlatformError("stopped")
 
         yield advance
-
-    computing = rendering
 
     def is_running(self) -> bool:
         """Return whether it has not ended."""

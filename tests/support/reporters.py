@@ -27,14 +27,11 @@ class Silent:
         self.lines.append(f"warning: {line}")
 
     @contextlib.contextmanager
-    def rendering(self, title: str, steps: int) -> Iterator[Advance]:
-        """Keep the title; steps are not shown."""
-        self.lines.append(f"{title}: {steps} steps")
-        yield lambda: None
-
-    @contextlib.contextmanager
-    def computing(self, title: str) -> Iterator[Advance]:
-        """Keep the title at the end, with the steps."""
+    def rendering(self, title: str, steps: int | None) -> Iterator[Advance]:
+        """Keep the title with the number of steps, those that were taken if it is not known."""
+        if steps is not None:
+            self.lines.append(f"{title}: {steps} steps")
         taken: list[None] = []
         yield lambda: taken.append(None)
-        self.lines.append(f"{title}: {len(taken)} steps")
+        if steps is None:
+            self.lines.append(f"{title}: {len(taken)} steps")
