@@ -35,7 +35,10 @@ export class Atlas {
         columns: this.columns,
         share: 1 / maps.length,
         changed: () => this.update(),
-        fetching: (percent) => this.update((this.percent = percent)),
+        fetching: (percent) => {
+          this.percent = percent;
+          this.update();
+        },
       });
       const [ring, scale] = ["ring", "scale"].map((name) => map.querySelector(`.atlas-${name}`));
       return Object.assign(plane, { ring, scale, rows: [...lines[number].children] });
@@ -55,7 +58,10 @@ export class Atlas {
         zoom: (point, factor, isSmooth) => this.zoom(factor, point, isSmooth),
         tap: (point) => this.select(this.under(point)),
         twice: (point) => this.zoom(2, point, true),
-        hover: (point) => this.update((this.pointer = point)),
+        hover: (point) => {
+          this.pointer = point;
+          this.update();
+        },
       });
     when(this.in, "click", () => this.zoom(2, this.middle, true));
     when(this.out, "click", () => this.zoom(0.5, this.middle, true));

@@ -75,7 +75,7 @@ export class Plane {
     if (depth !== this.depth) Object.assign(this, { depth, before: this.depth, since: now });
     const risen = (since) => (calm ? 1 : clamp((now - since) / FADE, 0, 1));
     const share = this.before === undefined ? 1 : risen(this.since);
-    if (share < 1) this.#paintDepth(pen, ratio, this.before, 1 - share ** 3, () => 1);
+    if (share < 1) this.#paintDepth(pen, ratio, this.before, 1 - share ** 3, (key, isOwn) => Number(isOwn));
     const seen = new Map();
     let fades = share < 1;
     this.#paintDepth(pen, ratio, depth, share, (key, isOwn) => {
@@ -170,7 +170,10 @@ export class Plane {
     if (key === undefined) return;
     if (state) {
       const tile = tileOf(read(key), this.facts.starts);
-      const picture = this.store.get(key)?.picture ?? drawn(level && this.facts.renoised ? sharp : state, this.facts);
+      const { facts, prepared, store } = this;
+      const isPrepared = tile.depth <= prepared; // its picture is cut out when it is needed
+      const shown = level && facts.renoised ? sharp : state;
+      const picture = isPrepared ? store.get(key)?.picture : drawn(shown, facts);
       this.#keep({ key, tile, state, picture });
     }
     if (!ended) return;
