@@ -160,10 +160,11 @@ def test_mouse(page: Page) -> None:
     box = box_of(map_)
     x, y = box["x"] + 0.9 * box["width"], box["y"] + 0.9 * box["height"]
     page.mouse.move(x, y)
-    page.evaluate("scrollTo(0, 1)")
+    page.evaluate("scrollTo(0, 50)")
+    until(page, "scrollY === 50")
     frames(page)
-    page.mouse.wheel(0, 30)
-    until(page, "scrollY > 1")
+    page.mouse.wheel(0, -200)
+    until(page, "scrollY === 0")
     assert depth(page) == 0
     page.evaluate("scrollTo(0, 0)")
     frames(page)
