@@ -1,4 +1,4 @@
-"""Where `sitegen` and `python -m sitegen` start."""
+"""Entry point of `sitegen` and `python -m sitegen`."""
 
 import gc
 import os
@@ -9,7 +9,7 @@ from typing import NoReturn
 
 def main() -> NoReturn:
     """Run the command line; every failure has one message and its exit code."""
-    gc.set_threshold(100_000)  # what is imported stays; looking for garbage in it takes long
+    gc.set_threshold(100_000)  # imported modules stay; looking for garbage in them takes long
     try:
         from sitegen.cli.exits import SIGNALS, run
         from sitegen.core.signals import interrupt_on_signals

@@ -68,7 +68,7 @@ def facts(file: Path, card: ModelCard) -> dict[str, Any]:
 
 
 def to_text(facts_by_name: Mapping[str, Any]) -> str:
-    """Return the facts as lines: a name, and a value; nothing for what is empty."""
+    """Return the facts as lines: a name, and a value; none for empty values."""
     axis, unit = (
         facts_by_name["values"],
         f" {facts_by_name['unit']}" if facts_by_name["unit"] else "",

@@ -39,7 +39,7 @@ ABILITIES: dict[Ability, str] = {
     "browser": "a sampler for browsers",
     "network": "a network",
 }
-"""What a figure can need of a process, in the words of messages."""
+"""Abilities of a process that figures need, in the words of messages."""
 
 ANY: Abilities = frozenset({"network", "final", "tree", "paths", "corrupt"})
 """Abilities of a network that predicts images and whose states can be made of images."""
@@ -51,7 +51,7 @@ DETERMINISTIC: Abilities = ANY | {"around"}
 
 @dataclass(frozen=True)
 class LevelAxis:
-    """What a viewer reads of a level: `symbol` and `unit`, and the `values` of levels 0 … K."""
+    """Axis of the levels for viewers: `symbol`, `unit`, and the `values` of levels 0 … K."""
 
     symbol: str
     unit: str = ""

@@ -136,12 +136,12 @@ class ModelCard:
 
     @property
     def label(self) -> str:
-        """What pictures call the method."""
+        """Name of the method in pictures."""
         return self.kind
 
     @property
     def abilities(self) -> Abilities:
-        """What the process of the model can do."""
+        """Abilities of the model's process."""
         raise NotImplementedError
 
     @property
@@ -176,7 +176,7 @@ class ModelCard:
 
     @property
     def predicts(self) -> str:
-        """What the network predicts; empty where that is not known."""
+        """Output of the network; empty if it is not known."""
         return ""
 
     # Parts that only some kinds have; each is a field of these.
@@ -193,7 +193,7 @@ class ModelCard:
 
     @property
     def sampling(self) -> SamplingConfig | None:
-        """How the model is sampled, where the card says so."""
+        """Settings of sampling, if the card has any."""
         return None
 
     @property
@@ -213,12 +213,12 @@ class ModelCard:
 
     @property
     def recording(self) -> RecordingConfig | None:
-        """What was recorded, if the model is a recording."""
+        """Description of a recording; None for other models."""
         return None
 
     @property
     def sampler(self) -> SamplerConfig | None:
-        """What an author's sampler says of itself, if the model is one."""
+        """Description of an author's sampler; None for other models."""
         return None
 
     @property
@@ -314,7 +314,7 @@ class ModelCard:
 
 
 def _stored(card: ModelCard) -> dict[str, Any]:
-    """Return the tables of a card's file, without what is empty."""
+    """Return the tables of a card's file, without empty ones."""
     return {key: value for key, value in plain(card).items() if value not in ({}, [], "")}
 
 

@@ -26,7 +26,7 @@ OBJECTIVES: dict[str, Prediction | None] = {
     "pred_x0": "sample",
     "pred_v": "v_prediction",
 }
-"""What a network predicts, by the program's name, and the `prediction_type` of a card."""
+"""Predictions of a network, by the program's name, and the `prediction_type` of a card."""
 SCHEDULES = ("linear", "cosine", "sigmoid")
 """Noise schedules that have a name, in the program and in a card."""
 _NETWORK = {"init_conv.weight", "time_mlp.1.weight", "final_conv.weight"}

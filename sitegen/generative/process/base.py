@@ -133,7 +133,7 @@ class Guided(FromNoise):
     sampling: SamplingConfig | None = None
 
     begins_below: ClassVar[bool] = False
-    """Whether noise may be taken for the state of a level below K."""
+    """True if noise may be taken for the state of a level below K."""
 
     @field_validator("sampling")
     @classmethod

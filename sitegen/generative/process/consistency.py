@@ -29,7 +29,7 @@ class Consistency(Preconditioned):
 
     @property
     def abilities(self) -> Abilities:
-        """What the sampler can do; with one step, nothing is random after the start."""
+        """Abilities of the sampler; with one step, nothing is random after the start."""
         return ANY | {"random", "fan", "mean"} if self.levels > 1 else DETERMINISTIC
 
     @property

@@ -66,7 +66,7 @@ class Ddpm(Guided):
 
     @property
     def abilities(self) -> Abilities:
-        """What the sampler can do."""
+        """Abilities of the sampler."""
         noisy = self.diffusion.sampler == "ddpm" or self.diffusion.eta > 0
         return (RANDOM if noisy else DETERMINISTIC) | {"ddim", "browser"}
 

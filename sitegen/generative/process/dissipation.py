@@ -168,7 +168,7 @@ class HeatDissipation(ProcessCard):
 
     @property
     def abilities(self) -> Abilities:
-        """What the process can do; a model of differences predicts no images."""
+        """Abilities of the process; a model of differences predicts no images."""
         heat: Abilities = RANDOM | {"prior", "blur", "noise_std", "browser"}
         return heat if self.parameterization == "preconditioned" else heat - {"final"}
 

@@ -52,7 +52,7 @@ class Edm(Preconditioned):
 
     @property
     def abilities(self) -> Abilities:
-        """What the sampler can do; with a churn there is no mean of the next state."""
+        """Abilities of the sampler; with a churn the next state has no mean."""
         return ANY | {"random", "fan"} if self.edm.churn else DETERMINISTIC
 
     @property

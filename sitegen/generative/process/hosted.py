@@ -31,7 +31,7 @@ class Hosted(ProcessCard):
 
     @property
     def abilities(self) -> Abilities:
-        """What the class says that it can do."""
+        """Abilities that the class has."""
         facts = self.sampler
         said: dict[Ability, bool] = {
             "random": facts.random,

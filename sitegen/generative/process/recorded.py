@@ -26,7 +26,7 @@ class Recorded(ModelCard):
 
     @property
     def abilities(self) -> Abilities:
-        """What was recorded."""
+        """Abilities by the recorded arrays."""
         facts = self.recording
         recorded: dict[Ability, bool] = {
             "mean": "mean" in facts.shows,

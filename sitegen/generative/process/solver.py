@@ -90,7 +90,7 @@ class Solved(Noised):
 
     @property
     def abilities(self) -> Abilities:
-        """What the solver can do; one that remembers a step cannot begin in the middle."""
+        """Abilities of the solver; one that remembers a step cannot begin in the middle."""
         return DETERMINISTIC - {"tree"} if self.solver.method == "dpm++2m" else DETERMINISTIC
 
     @property
