@@ -191,15 +191,18 @@ class record:
         final: Any = None,
         mean: Any = None,
         parents: Sequence[int] | None = None,
+        velocity: Any = None,
     ) -> None:
         """Record one step.
 
         value: the place on the axis, such as the time or the noise level of `states`
-        states: (N, C, H, W) in the layout of the recording; NumPy, torch, JAX or similar
+        states: (N, C, H, W) in the layout of the recording; NumPy, torch, JAX or similar. Points in
+            the plane are (N, 2); `range` has the ends of both axes
         final: the images (N, C, H, W) that the model predicts from these states
         mean: the expected states, of which `states` are a noisy sample. At the last step figures
             show it in place of the state, as for models, which do not add noise there
         parents: for each sample the index of the one before it came from, where samples split
+        velocity: the velocities (N, 2) of points, drawn as arrows
         """
         if self._archive is None:
             raise RuntimeError("use it as `with record(…) as rec:`, and then rec(value, states)")
@@ -212,6 +215,10 @@ class record:
             arrays["final"] = self._images(final, 1.0, f"{where}: final")
         if mean is not None:
             arrays["mean"] = self._images(mean, factor, f"{where}: mean")
+        if velocity is not None:
+            arrays["velocity"] = self._images(velocity, 1.0, f"{where}: velocity")
+            of_points = arrays["state"].shape[1:] == (2, 1, 1)
+            _require(of_points, f"{where}: velocity: only points, (N, 2), have velocities")
         self._select(arrays, parents, where)
         if self._calls % self._every == 0:
             self._write(value, arrays)
@@ -266,6 +273,9 @@ class record:
         fault = "the numbers are complex: give their real part, or decode="
         _require(images.dtype.kind != "c", fault)
         images = images if images.dtype == np.float64 else images.astype(np.float32)
+        if images.ndim == 2 and images.shape[1] == 2 and self._dtype != "uint8":
+            images = images[:, :, None, None]  # points
+            return self._finite(images * images.dtype.type(factor), what)
         order = "(N, C, H, W)" if self._layout == "NCHW" else "(N, H, W, C)"
         fault = f"{what} has the shape {images.shape}; it must be {order}"
         hint = f"{fault}: give decode=, which makes images; a page shows video files by video()"
@@ -288,9 +298,13 @@ class record:
         pixels = f"{what} has {height} x {width} pixels"
         fits = max(height, width) <= LARGEST_SIDE
         _require(fits, f"{pixels}; at most {LARGEST_SIDE} a side: give side=")
+        return self._finite(images * images.dtype.type(factor) if factor != 1.0 else images, what)
+
+    def _finite(self, images: NDArray[Any], what: str) -> NDArray[Any]:
+        """Return images or points with the type of the file."""
+        import numpy as np
+
         _require(bool(np.isfinite(images).all()), f"{what} has values that are not finite")
-        if factor != 1.0:
-            images = images * images.dtype.type(factor)
         if self._dtype == "uint8":
             low, high = self._ends
             images = ((images - low) * (255 / (high - low))).round().clip(0, 255)

@@ -132,6 +132,9 @@ class FigureKind:
             if max(numbers) >= card.recording.count:
                 chosen = getattr(self, "samples", None) is not None
                 requested = f"sample {max(numbers)}" if chosen else f"count = {len(numbers)}"
+                if card.recording.points:
+                    yield f"{requested}: all points are in one picture; give count=1"
+                    return
                 yield f"{requested}: the recording {name} has {card.recording.count} samples"
 
     @property

@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 from pydantic_core import ArgsKwargs
 
 from sitegen.figures.arguments import ALL, RULES
-from sitegen.figures.base import Figure, GridKind, counted, steps
+from sitegen.figures.base import Figure, GridKind, counted, named, steps
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.maths.address import Address, checked_address
 from sitegen.sampling.tiles import Tiles, default_splits
@@ -76,6 +76,11 @@ class Trajectories(GridKind):
 
     def describe(self, cards: Sequence[ModelCard]) -> str:
         """Describe the number of samples, their initial state and the number of steps."""
+        recording = cards[0].recording
+        if recording and recording.points:
+            points = f"{recording.points} points" if recording.points > 1 else "A point"
+            name = f"{named(self, cards[0])}" if not cards[0].subject else cards[0].subject
+            return f"{points} in the plane and their paths over {steps(cards[0])}, of {name}"
         samples = counted(self, self.slots(cards[0]), cards[0])
         start = cards[0].first_state(several=self.count > 1)
         return f"{samples} forming out of {start} over {steps(cards[0])}"

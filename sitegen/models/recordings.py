@@ -62,6 +62,8 @@ def write_recording(source: Path, target: Path) -> tuple[str, ...]:
                 if name not in ("", "states", "means"):
                     continue
                 array = name or "the array"
+                if len(info.shape) == 3 and info.shape[2] == 2 and not name:
+                    return (_record_points(file, target),)
                 if len(info.shape) != 5:
                     orders = "(T, N, C, H, W)" if name else "(T, N, C, H, W) or (T, N, H, W, C)"
                     others = "a page shows video files by video()"
@@ -101,6 +103,18 @@ def _record_samples(file: ArrayFile, target: Path) -> None:
     with record(target, axis=("level", ""), range=(0, 1), dtype="float32", seed=seed) as rec:
         for level, states, mean in zip(levels, file.read("states"), means, strict=True):
             rec(level, states, mean=mean)
+
+
+def _record_points(file: ArrayFile, target: Path) -> str:
+    """Record points in the plane (T, N, 2), in a square around 0; return a note on it."""
+    steps = file.read("").astype(np.float32)
+    end = float(f"{1.1 * np.abs(steps).max() or 1.0:.1g}")
+    end = max(end, float(np.abs(steps).max()))
+    with record(target, axis=("step", ""), range=(-end, end), dtype="float32") as rec:
+        rec.scan(range(len(steps)), steps)
+    return (
+        f"both axes go from {-end:g} to {end:g}; for others record with sitegen.record and range="
+    )
 
 
 def _record_array(file: ArrayFile, target: Path) -> str:

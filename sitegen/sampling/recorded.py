@@ -12,7 +12,12 @@ from sitegen.core.errors import RefusedError
 from sitegen.core.files import sha256
 from sitegen.core.source import shown
 from sitegen.generative.card.card import ModelCard
-from sitegen.generative.data.recording import Recording, open_recording, recorded_card
+from sitegen.generative.data.recording import (
+    POINTS_SIDE,
+    Recording,
+    open_recording,
+    recorded_card,
+)
 from sitegen.models.registry import ModelSource
 from sitegen.sampling.trajectory import Images, Paths, Shown
 
@@ -84,8 +89,19 @@ class RecordedTrajectory:
 
     def seen(self, show: Shown) -> Iterator[tuple[int, Images]]:
         """Yield each level from the first to 0, with its displayed images (N, C, H, W)."""
-        states = self.recording.states(show, self.samples)
-        yield from zip(range(self.first, -1, -1), states, strict=True)
+        levels, run = range(self.first, -1, -1), self.recording.run
+        if self.recording.has_points:
+            from sitegen.media.points import drawn_points
+
+            low, high = run.range
+            drawn = drawn_points(
+                self.recording.points(), POINTS_SIDE, (low, high), run.labels or ()
+            )
+            for level, frame in zip(levels, drawn, strict=True):
+                picture = frame.transpose(2, 0, 1)[None].astype(np.float32) / np.float32(255)
+                yield level, np.repeat(picture, len(self.samples or (0,)), 0)
+            return
+        yield from zip(levels, self.recording.states(show, self.samples), strict=True)
 
 
 def load_recorded(source: ModelSource) -> RecordedSampler:

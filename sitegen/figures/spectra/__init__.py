@@ -55,7 +55,9 @@ class Spectra(ComparedKind):
         """Square images, whose frequencies are the same in both directions."""
         yield from super().unmet(cards)
         _, height, width = cards[0].shape
-        if height != width:
+        if cards[0].recording and cards[0].recording.points:
+            yield f"needs images; {self.model} has points in the plane"
+        elif height != width:
             yield f"needs square images; those of {self.model} are {height} × {width} pixels"
 
     def sample(self, models: ModelProvider, figure: Figure) -> RenderJob:

@@ -153,6 +153,7 @@ class RecordingConfig:
 
     `symbol` and `unit` are of the axis. `shows` lists what was recorded in addition to states:
     "mean", "final". `positions` is the number of points of each path, if the samples are paths.
+    `points` is the number of points in the plane, if the one sample is the picture of all.
     `splits` are the levels at which all samples split in two, if they are a tree; `one_start` says
     that all came from one state. `captions` are texts of the finished samples. `seed` and
     `made_with` are the author's. `finished` says that the run ended, `clipped` that states were
@@ -168,6 +169,7 @@ class RecordingConfig:
     unit: Short = ""
     shows: tuple[Literal["mean", "final"], ...] = ()
     positions: Annotated[int, Strict(), Field(ge=2, le=1000)] | None = None
+    points: Annotated[int, Strict(), Field(ge=1, le=MOST_SAMPLES)] | None = None
     splits: Annotated[
         tuple[_Level, ...],
         must("levels that fall", falls),

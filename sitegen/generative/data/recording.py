@@ -26,7 +26,11 @@ from sitegen.generative.data.arrays import ArrayFile, open_arrays
 from sitegen.record import MOST_ARRAYS, MOST_RUN_BYTES, MOST_SAMPLES, is_even
 
 Images = NDArray[np.float32]
-Part = Literal["state", "mean", "final"]
+Part = Literal["state", "mean", "final", "velocity"]
+POINTS = [2, 1, 1]
+"""Shape of the arrays of points in the plane, which are shown in one picture."""
+POINTS_SIDE = 480
+"""Pixels of the side of that picture."""
 
 _RUN = "run.json"
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -79,9 +83,16 @@ class Recording:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of an image."""
+        """(C, H, W) of an image; of points, that of the picture of all."""
+        if self.has_points:
+            return 3, POINTS_SIDE, POINTS_SIDE
         channels, height, width = self.run.shape
         return channels, height, width
+
+    @property
+    def has_points(self) -> bool:
+        """Whether points in the plane were recorded."""
+        return self.run.shape == POINTS
 
     @cached_property
     def rows(self) -> tuple[NDArray[np.uint16], ...]:
@@ -115,14 +126,15 @@ class Recording:
         recorded = (part for part in has if any(part in step.has for step in run.steps))
         return RecordingConfig(
             values=tuple(float(f"{step.value:.10g}") for step in reversed(run.steps)),
-            count=run.steps[-1].count,
+            count=1 if self.has_points else run.steps[-1].count,
+            points=run.steps[-1].count if self.has_points else None,
             symbol=run.axis[0],
             unit=run.axis[1],
             shows=tuple(recorded),
             positions=len(run.positions) if run.positions and is_even(run.positions) else None,
             splits=self.splits,
             one_start=run.steps[0].count == 1 < run.steps[-1].count,
-            captions=tuple(run.captions or run.labels or ()) or None,
+            captions=tuple(() if self.has_points else run.captions or run.labels or ()) or None,
             seed=run.seed,
             made_with=run.made_with,
             finished=run.finished,
@@ -150,6 +162,18 @@ class Recording:
                     images = images[rows]  # a copy
                 yield images
 
+    def points(self) -> Iterator[tuple[Images, Images | None]]:
+        """Yield the positions (N, 2) of points at each step, in [0, 1], and their velocities."""
+        low, high = self.run.range
+        with open_arrays(self.path) as file:
+            for at, step in enumerate(self.run.steps):
+                places = self._read(file, f"state/{at:05}", step.count)[..., 0, 0]
+                velocities = None
+                if "velocity" in step.has:
+                    velocities = self._read(file, f"velocity/{at:05}", step.count)[..., 0, 0]
+                    velocities += np.float32(low / (high - low))  # which `_read` took away
+                yield places, velocities
+
     def check(self) -> None:
         """Read all arrays. Raises RefusedError with the name of an array that does not fit."""
         with open_arrays(self.path) as file:
@@ -161,7 +185,7 @@ class Recording:
         low, high = self.run.range
         if name not in file.arrays:
             raise RefusedError(f"{self.path}: {name}.npy is missing; record it to its end")
-        info, expected = file.arrays[name], (count, *self.shape)
+        info, expected = file.arrays[name], (count, *self.run.shape)
         if info.shape != expected:
             raise RefusedError(
                 f"{self.path}: {name}.npy has the shape {info.shape}, not {expected}"
@@ -223,7 +247,9 @@ def _fault(run: _Run) -> str:
     low, high = run.range
     if not low < high:
         return f"range is {low} to {high}, and must rise"
-    if run.shape[0] not in (1, 3):
+    if run.shape == POINTS and any(step.parents for step in run.steps):
+        return "points do not split; record them without parents"
+    if run.shape[0] not in (1, 3) and run.shape != POINTS:
         return f"images have {run.shape[0]} channels, and must have 1 or 3"
     for at, step in enumerate(run.steps):
         if "state" not in step.has or len(set(step.has)) != len(step.has):
