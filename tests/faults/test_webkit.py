@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+from playwright.sync_api import Browser
+
 from tests.conftest import SampleSite
 from tests.support.basics import WANTED, basics
+from tests.support.browsing import opened
+from tests.support.drawing import ADDRESSES, PICTURES
 from tests.support.serving import serving
 from tests.support.stops import wrong_stops
 from tests.support.sweeping import of_a_sweep
@@ -23,3 +27,12 @@ def test_basics_in_webkit(basics_site: Path) -> None:
     with webkit() as page, serving(basics_site) as address:
         page.open(f"{address}#two")
         assert basics(page.evaluate) == WANTED
+
+
+def test_tiles_of_a_map_in_webkit(browser: Browser, atlas_site: Path) -> None:
+    """They are those of Chromium, bit for bit."""
+    with webkit() as page, serving(atlas_site) as address:
+        page.open(f"{address}#atlas/0")
+        found = page.evaluate(f"{PICTURES}({list(ADDRESSES)})")
+        with opened(browser, f"{address}#atlas/0") as other:
+            assert found == other.evaluate(PICTURES, list(ADDRESSES))
