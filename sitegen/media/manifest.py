@@ -50,7 +50,7 @@ T = TypeVar("T")
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
-_RelativePath: TypeAlias = Annotated[
+RelativePath: TypeAlias = Annotated[
     str,
     reject_if(
         lambda path: (
@@ -74,7 +74,7 @@ class MediaFile:
     frames, fps: of a clip; None for a still image
     """
 
-    path: _RelativePath
+    path: RelativePath
     bytes: _Size
     sha256: _Digest
     width: _Size
