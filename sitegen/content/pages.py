@@ -89,7 +89,15 @@ def read_pages(site: Site, available: Callable[[str], bool] | None = None) -> tu
             for anchor in page.anchors
             if (fault := anchor_fault(page.uri, anchor.text, checked))
         ]
-    problems += [*_misplaced(folder), *in_order(_faults_of_config(site, files, checked))]
+    for path in sorted(folder.rglob("[!.]*")):  # files that look like pages but are not read
+        inside = path.relative_to(folder)
+        if any(part.startswith(".") for part in inside.parts) or not path.is_file():
+            continue
+        if path.suffix.lower() in _MARKDOWN and (path.suffix != ".md" or len(inside.parts) > 1):
+            best = folder / f"{path.stem}.md"
+            text = f"is no page; make it {shown(best)}, or keep it outside of {shown(folder)}"
+            problems.append(Diagnostic(shown(path), None, text))
+    problems += in_order(_faults_of_config(site, files, checked))
     if problems:
         raise config_error(problems)
     front = replace(pages[0], files=_sorted([*pages[0].files, *files.used.values()]))
@@ -178,18 +186,6 @@ def _faults_of_config(
             yield site.problem(
                 ("affiliations", index, "logo"), f" = {quoted(affiliation.logo)}: {error}"
             )
-
-
-def _misplaced(folder: Path) -> Iterator[Diagnostic]:
-    """Yield an error for each file that looks like a page but is not read as one."""
-    for path in sorted(folder.rglob("[!.]*")):
-        inside = path.relative_to(folder)
-        if any(part.startswith(".") for part in inside.parts) or not path.is_file():
-            continue
-        if path.suffix.lower() in _MARKDOWN and (path.suffix != ".md" or len(inside.parts) > 1):
-            best = folder / f"{path.stem}.md"
-            text = f"is no page; make it {shown(best)}, or keep it outside of {shown(folder)}"
-            yield Diagnostic(shown(path), None, text)
 
 
 def _sorted(files: Iterable[OwnFile]) -> tuple[OwnFile, ...]:

@@ -226,7 +226,7 @@ def _mp4(states: _States, clip: ClipSource, path: Path) -> MediaFile:
     times = ",".join(f"{max(0, number - 0.5) / clip.fps:.6f}" for number in keyframes)
     options = [*_X264, "-force_key_frames", times]
     _write(path, frames(), clip.cells.size, clip.fps, "libx264", "yuv420p", options)
-    return media_file(path, *clip.cells.size, _counted(path, len(order)), clip.fps)
+    return media_file(path, *clip.cells.size, len(order), clip.fps)
 
 
 def _gif(states: _States, clip: ClipSource, path: Path) -> MediaFile:
@@ -239,7 +239,7 @@ def _gif(states: _States, clip: ClipSource, path: Path) -> MediaFile:
         frames = (sheet(states.at(number), native) for number in chosen)
         fps = Fraction(100, max(7, round(100 * seconds / count)))  # whole hundredths of a second
         _write(path, frames, native.size, fps, "gif", "pal8", _GIF)
-        file = media_file(path, *native.size, _counted(path, count), float(fps))
+        file = media_file(path, *native.size, count, float(fps))
         if file.bytes <= GIF_BYTES or count == 1:
             return file
         count = max(1, min(count - 1, int(0.9 * count * GIF_BYTES / file.bytes)))
@@ -282,24 +282,6 @@ def _write(
         writer.close()
 
 
-def _counted(path: Path, count: int) -> int:
-    """Return the frames of a file. Raises PlatformError if they are not `count`."""
-    import imageio_ffmpeg
-
-    try:
-        # ffmpeg's exit code proves nothing: without input it is 0, with a file of 261 bytes, and a
-        # last frame that is cut short is dropped with 0 as well.
-        frames = int(imageio_ffmpeg.count_frames_and_secs(path)[0]) if path.is_file() else 0
-    except RuntimeError as error:
-        require_space(path.parent)
-        raise PlatformError(f"{path.name} cannot be decoded: {error}; {GET_ENCODER}") from error
-    if frames != count:
-        require_space(path.parent)
-        remedy = "check disk space and free memory, and try again"
-        raise PlatformError(f"ffmpeg wrote {frames} of {count} frames; {remedy}; {GET_ENCODER}")
-    return frames
-
-
 def frames_at(path: Path, numbers: Iterable[int], size: tuple[int, int]) -> dict[int, Frame]:
     """Decode frames (H, W, 3) of a clip of `size` (width, height) by their numbers from 0.
 
@@ -320,7 +302,24 @@ def frames_at(path: Path, numbers: Iterable[int], size: tuple[int, int]) -> dict
 def media_file(
     path: Path, width: int, height: int, frames: int | None = None, fps: float | None = None
 ) -> MediaFile:
-    """Describe a file under its plain name, with its size and digest."""
+    """Describe a file under its plain name, with its size and digest.
+
+    Raises PlatformError for a clip that does not have that number of frames.
+    """
+    if frames is not None:
+        import imageio_ffmpeg
+
+        try:
+            # ffmpeg's exit code proves nothing: without input it is 0, with a file of 261 bytes,
+            # and a last frame that is cut short is dropped with 0 as well.
+            count = int(imageio_ffmpeg.count_frames_and_secs(path)[0]) if path.is_file() else 0
+        except RuntimeError as error:
+            require_space(path.parent)
+            raise PlatformError(f"{path.name} cannot be decoded: {error}; {GET_ENCODER}") from error
+        if count != frames:
+            require_space(path.parent)
+            fault = f"ffmpeg wrote {count} of {frames} frames; check disk space and free memory"
+            raise PlatformError(f"{fault}, and try again; {GET_ENCODER}")
     with platform_errors(path, "read"):
         size = path.stat().st_size
         return MediaFile(path.name, size, digest(path), width, height, frames, fps)

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -189,7 +190,8 @@ def test_a_map_that_is_not_live(sources: Sources) -> None:
     """A model that no page draws with has its prepared maps alone, if its author asks for that."""
     odd = sources["tiny"].card
     assert odd.unet is not None
-    odd = replace(odd, unet=replace(odd.unet, use_scale_shift_norm=True))
+    changed: Any = {"unet": replace(odd.unet, use_scale_shift_norm=True)}
+    odd = replace(odd, **changed)
     live, still = (Atlas("tiny", columns=2, live=value) for value in (True, False))
     assert "has use_scale_shift_norm" in next(live.unmet([odd]))
     assert list(still.unmet([odd])) == []
