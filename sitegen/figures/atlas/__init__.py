@@ -125,9 +125,15 @@ class Atlas(FigureKind):
 
     def sample(self, models: ModelProvider, figure: Figure) -> RenderJob:
         """Return the job of the maps, as far as they are prepared, and of a zoom."""
-        from sitegen.figures.atlas.sample import atlas_job
+        from sitegen.figures.atlas.sample import MapPlan, atlas_job
 
-        return atlas_job(models, figure, self)
+        cards = [models.source(name).card for name in self.models]
+        plans = [
+            MapPlan(name, self.splits_of(card), self.prepared(card))
+            for name, card in zip(self.models, cards, strict=True)
+        ]
+        target = self.target_of(cards[0])
+        return atlas_job(models, figure, plans, self.columns, self.seed, target, live=self.live)
 
     def describe(self, cards: Sequence[ModelCard]) -> str:
         """Describe the way from the plane of starts to an image."""

@@ -13,12 +13,12 @@ import numpy as np
 from PIL import Image
 
 from sitegen.core.files import platform_errors
-from sitegen.figures.atlas import Atlas
 from sitegen.figures.atlas.plane import Plane, Point, View, nested, panels, starts_in_place, zoom
 from sitegen.figures.base import Figure
 from sitegen.figures.clips import made_with
 from sitegen.figures.sampler.sample import exported_model, model_files
 from sitegen.generative.card.card import ModelCard
+from sitegen.generative.maths.address import Address
 from sitegen.media.encoder import write_still
 from sitegen.media.frames import Frame, to_uint8
 from sitegen.media.manifest import Cells, ClipSource, MediaFile, RenderJob
@@ -36,36 +36,57 @@ _BLURRED, _SHARP = 2, 8
 """Pixels of a prepared start, which double at each split: of blurred states, and of others."""
 
 
-def atlas_job(models: ModelProvider, figure: Figure, spec: Atlas) -> RenderJob:
+@dataclass(frozen=True)
+class MapPlan:
+    """The map of a model: the levels at which it splits, and how many of these are prepared."""
+
+    model: str
+    splits: tuple[int, ...]
+    prepared: int
+
+
+def atlas_job(
+    models: ModelProvider,
+    figure: Figure,
+    plans: Sequence[MapPlan],
+    columns: int,
+    seed: int,
+    target: Address,
+    *,
+    live: bool,
+) -> RenderJob:
     """Return the job: "tiles" of each model, and if it is live "model" and "weights"; a zoom to an
     image, and four crops on the way.
+
+    plans: the maps, of which the first has the figure's labels and the zoom
+    columns: starts in a row
+    target: the address to which the clip zooms
 
     Raises RefusedError for a model that a browser's sampler does not have, or that is too heavy.
     """
     maps = []
-    for name in spec.models:
-        card = models.source(name).card
-        exported = exported_model(models, name)[1] if spec.live else None
-        sampler = models.sampler(name)
-        if name == spec.model:
-            sampler = sampler.conditioned(spec.condition(card))
-        tiles = tiles_of(sampler, spec.seed, spec.splits_of(card))
-        maps.append(_Map(name, card, exported, tiles, spec))
-    first, target = maps[0], spec.target_of(maps[0].card)
+    for plan in plans:
+        card = models.source(plan.model).card
+        exported = exported_model(models, plan.model)[1] if live else None
+        sampler = models.sampler(plan.model)
+        if not maps:
+            sampler = sampler.conditioned(figure.spec.condition(card))
+        maps.append(_Map(plan, card, exported, tiles_of(sampler, seed, plan.splits), columns))
+    first, smooth = maps[0], not figure.spec.pixelated
     goal = first.plane.point(target)
-    views, crops = zoom(goal, spec.columns, FPS), panels(goal, spec.columns)
+    views, crops = zoom(goal, columns, FPS), panels(goal, columns)
     for view in (*views, *crops):
         for depth in range(max(0, view.depth - (view.opacity < 1)), view.depth + 1):
             first.seen.update(chain.from_iterable(point.line() for point in view.points(depth)))
     stills: dict[str, Any] = {
         # Written after the clip, whose own posters these replace.
-        "poster": partial(first.write_panels, crops, "clip.avif"),
-        "poster-webp": partial(first.write_panels, crops, "clip.webp"),
+        "poster": partial(first.write_panels, crops, smooth, "clip.avif"),
+        "poster-webp": partial(first.write_panels, crops, smooth, "clip.webp"),
     }
     for drawn, ending in zip(maps, ("", "-2"), strict=False):
         stills[f"tiles{ending}"] = partial(drawn.write_maps, f"tiles{ending}.webp")
         if drawn.exported:
-            stills |= model_files(drawn.name, drawn.card, drawn.exported, ending)
+            stills |= model_files(drawn.plan.model, drawn.card, drawn.exported, ending)
     choices = [drawn.facts for drawn in maps]
     return RenderJob(
         parameters=made_with(figure, first.card.noise_std, target=str(target), choices=choices),
@@ -74,7 +95,7 @@ def atlas_job(models: ModelProvider, figure: Figure, spec: Atlas) -> RenderJob:
             2,
             FPS,
             (*range(len(views)), *[len(views) - 1] * round(ENDING * FPS)),
-            (first.plane.frame(view, SIDE, smooth=not spec.pixelated)[None] for view in views),
+            (first.plane.frame(view, SIDE, smooth=smooth)[None] for view in views),
         ),
         levels=tuple(first.tiles.ends[view.depth] for view in views),
         steps=sum(drawn.turns for drawn in maps),
@@ -91,27 +112,27 @@ class _Map:
     sheets: the prepared maps, a picture of each depth
     """
 
-    name: str
+    plan: MapPlan
     card: ModelCard
     exported: BrowserModel | None
     tiles: Tiles
-    spec: Atlas
+    columns: int
     seen: set[Point] = field(default_factory=set)
     sheets: list[Frame] = field(default_factory=list)
 
     @cached_property
     def plane(self) -> Plane:
         """The plane, with each start in its place."""
-        states = self.tiles.sampler.start(self.spec.seed, range(self.spec.sample_count))
+        states = self.tiles.sampler.start(self.tiles.seed, range(self.columns**2))
         pictures = self.tiles.sampler.process.pixels(states, self.tiles.splits[0])
         means = pictures.mean(dim=(2, 3)).cpu().numpy()
-        return Plane(starts_in_place(means, self.spec.columns))
+        return Plane(starts_in_place(means, self.columns))
 
     @property
     def sizes(self) -> list[int]:
         """Pixels of a tile in the prepared map of each depth."""
         least = _BLURRED if "blur" in self.card.abilities else _SHARP
-        depths = range(self.spec.prepared(self.card) + 1)
+        depths = range(self.plan.prepared + 1)
         # WebP has one colour for 2 × 2 pixels, and two tiles must not share one.
         return [min(self.card.image_size, max(4, least * 2**depth)) for depth in depths]
 
@@ -141,12 +162,12 @@ class _Map:
     @property
     def turns(self) -> int:
         """Number of turns of `work`."""
-        prepared = len(self.sizes) - 1
-        return self.spec.columns * prepared + (len(self.tiles.splits) - prepared)
+        prepared = self.plan.prepared
+        return self.columns * prepared + len(self.plan.splits) - prepared
 
     def work(self) -> Iterator[None]:
         """Draw all prepared tiles, a row of starts after the other, then the deeper ones seen."""
-        columns, kept = self.spec.columns, dict[Point, Tile]()
+        columns, kept = self.columns, dict[Point, Tile]()
         self.sheets[:] = [
             np.zeros((columns * 2**depth * size,) * 2 + (3,), np.uint8)
             for depth, size in enumerate(self.sizes)
@@ -191,9 +212,10 @@ class _Map:
                 break
         return file
 
-    def write_panels(self, crops: Sequence[View], name: str, folder: Path) -> MediaFile:
+    def write_panels(
+        self, crops: Sequence[View], smooth: bool, name: str, folder: Path
+    ) -> MediaFile:
         """Write nested views side by side, from the plane to finished pictures."""
-        smooth = not self.spec.pixelated
         frames = [self.plane.frame(view, PANEL, smooth=smooth) for view in crops]
         with platform_errors(folder / name):
             return write_still(nested(frames, crops, GAP), folder / name)
