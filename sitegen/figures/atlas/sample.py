@@ -64,7 +64,7 @@ def atlas_job(
 
     Raises RefusedError for a model that a browser's sampler does not have, or that is too heavy.
     """
-    maps = []
+    maps = list[_Map]()
     for plan in plans:
         card = models.source(plan.model).card
         exported = exported_model(models, plan.model)[1] if live else None
