@@ -57,10 +57,10 @@ def _fits(kind: type[FigureKind], arguments: str, card: ModelCard) -> bool:
 
 def added_lines(added: AddResult, label: str | None = None) -> list[str]:
     """Return the lines to print about a model that was added; for `label` see `figure_calls`."""
-    channels, size, _ = added.card.shape
+    channels, height, width = added.card.shape
     colour = "colour" if channels == 3 else "grey"
     lines = [
-        f"{added.name}: {size}×{size} pixels, {colour}, {added.card.levels} levels",
+        f"{added.name}: {width}×{height} pixels, {colour}, {added.card.levels} levels",
         *added.notes,
         *(f"wrote {shown(file)}" for file in added.files),
     ]

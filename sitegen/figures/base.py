@@ -258,7 +258,9 @@ def lacking(name: str, card: ModelCard, needs: Sequence[Ability]) -> str:
     missing = " and ".join(ABILITIES[ability] for ability in lacks)
     if card.recording and not _RECORDABLE.issuperset(lacks):
         return f"needs {missing}, which cannot be shown from the recording {name}"
-    return missing and f'needs {missing}, which the model {name} of kind "{card.kind}" lacks'
+    lacked = missing and f'needs {missing}, which the model {name} of kind "{card.kind}" lacks'
+    advice = "; give its class a method corrupt" if card.sampler and "corrupt" in lacks else ""
+    return lacked + advice
 
 
 _RECORDABLE = frozenset[Ability](("mean", "final", "tree", "fan", "paths"))

@@ -7,7 +7,8 @@ TESTS = ROOT / "tests"
 MAKERS = tuple(
     path
     for pattern in (
-        *("media/encoder.py", "media/frames.py", "media/typeface.py"),
+        *("media/encoder.py", "media/frames.py", "media/points.py", "media/typeface.py"),
+        "media/videos.py",
         *("figures/*.py", "figures/*/sample.py", "figures/*/drawing.py"),
     )
     for path in sorted((ROOT / "sitegen").glob(pattern))

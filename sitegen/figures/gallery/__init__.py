@@ -1,6 +1,6 @@
 """The kind `gallery`: pictures and videos of the author, or samples in a file, in a grid.
 
-`items` reads and writes them.
+`sample` reads and writes them.
 
 Pictures are scaled and encoded once, as other figures are rendered once. Each has a small version
 for the page and a large one that opens; a picture that is small already has one version.
@@ -127,7 +127,7 @@ class Gallery(ModelFreeKind):
 
     def sample(self, models: ModelProvider, figure: Figure) -> RenderJob:
         """Return the job that scales and encodes the pictures, and copies the videos."""
-        from sitegen.figures.gallery.items import gallery_job
+        from sitegen.figures.gallery.sample import gallery_job
 
         return gallery_job(self, figure, _shown_count(self.files, self.samples, self.count))
 

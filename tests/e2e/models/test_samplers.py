@@ -117,6 +117,13 @@ def test_images_that_are_not_square(site: Path) -> None:
         assert cells["width"] / (cells["height"] - cells.get("strip", 0)) == 12 / 8, figure["id"]
     sitegen(site, "sample", "flow", "--count", "3", "--output", "x.npz", "--sheet", "x.png")
     assert np.load(site / "x.npz")["final"].shape == (3, 3, 8, 12)
+    (site / "flow.py").write_text(FLOW.replace("def corrupt", "def other"))
+    page(site, 'renoise("flow", image="own.png")')
+    (site / "own.png").write_bytes(b"a picture")
+    done = run_forked(site, "build")
+    assert "needs a forward process for images, which the model flow" in done.stderr
+    assert "give its class a method corrupt" in done.stderr
+    (site / "flow.py").write_text(FLOW.replace("(1, 8, 8)", "(3, 8, 12)"))
     page(site, 'spectra("flow")')
     done = run_forked(site, "build")
     assert done.returncode == 2
