@@ -50,9 +50,19 @@ class ScoreSde(Noised):
     sde: Annotated[SdeConfig, reject_with(beta_fault)] = Field(description="a table [sde]")
 
     label, abilities = "Score SDE", RANDOM
-    evaluations = property(lambda self: 1 + self.sde.corrector_steps)
-    symbol = property(lambda self: "σ" if self.sde.family == "ve" else "t")
-    noise = cached_property(lambda self: Marginals(self.levels, self.sde))
+
+    @property
+    def evaluations(self) -> int:
+        return 1 + self.sde.corrector_steps
+
+    @property
+    def symbol(self) -> str:
+        return "σ" if self.sde.family == "ve" else "t"
+
+    @cached_property
+    def noise(self) -> Marginals:
+        """Factors and noise of its steps."""
+        return Marginals(self.levels, self.sde)
 
     def level_values(self) -> list[float]:
         return [self.noise.axis(level) for level in range(self.levels + 1)]
