@@ -24,8 +24,7 @@ case "$*" in
     *"-m venv"*) mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
 esac
 """
-TOOLS = ("sh", "uname", "echo", "sed", "expand", "mkdir", "cp", "touch", "rm", "make", "cmp")
-NPM = ("package.json", "package-lock.json")
+TOOLS = ("sh", "uname", "echo", "sed", "expand", "mkdir", "cp", "touch", "rm", "make")
 TARGETS = {
     "faults",
     "oldest",
@@ -50,8 +49,7 @@ class Machine:
         self.checkout, self.bin, self.log = folder / "a checkout", folder / "bin", folder / "log"
         self.bin.mkdir()
         shutil.copytree(ROOT / "scripts", self.checkout / "scripts")
-        for name in ("Makefile", "pyproject.toml", *(f"tests/npm/{name}" for name in NPM)):
-            (self.checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        for name in ("Makefile", "pyproject.toml"):
             shutil.copy(ROOT / name, self.checkout / name)
         for name in TOOLS:
             (self.bin / name).symlink_to(str(shutil.which(name)))
@@ -126,26 +124,6 @@ def test_which_python(machine: Machine) -> None:
     machine.give_python("python3.12")
     assert machine.run("sh", "scripts/make-venv.sh").returncode == 0
     assert (machine.checkout / ".venv" / "bin" / "python").exists()
-
-
-def test_browser_needs(machine: Machine) -> None:
-    """What is missing is named in one line, which ends nothing; npm installs once."""
-    machine.give("id", text="#!/bin/sh\necho 1000\n")
-    machine.give("ffprobe", "node", "strace")
-    needs = ("sh", "scripts/browser-needs.sh")
-    done = machine.run(*needs)
-    (line,) = done.stdout.splitlines()
-    missing = "chromium fonts-dejavu-core firefox-esr npm"
-    assert (done.returncode, line.partition(": ")[2]) == (0, missing)
-    machine.give("chromium", "firefox-esr")
-    machine.give("npm", text='#!/bin/sh\necho "$@" >> "$LOG"\nmkdir -p node_modules\n')
-    assert machine.run(*needs).returncode == 0
-    assert machine.calls("ci ") == ["ci --silent --no-audit --no-fund --ignore-scripts"]
-    done = machine.run(*needs)
-    assert (done.returncode, done.stdout, done.stderr, machine.calls()) == (0, "", "", [])
-    (machine.checkout / "tests/npm/package-lock.json").write_text("{}")
-    machine.run(*needs)
-    assert len(machine.calls("ci ")) == 1
 
 
 class Index(SimpleHTTPRequestHandler):
