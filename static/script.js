@@ -1147,31 +1147,42 @@ when(phone, "change", () => {
 arrival();
 observe();
 
-/* Live models. Their script is fetched when a visitor comes near one, moves with Tab, or follows a
-   link to a picture. */
-{
-  const { sampler: src, worker } = document.currentScript.dataset;
-  const script = Object.assign(document.createElement("script"), { src });
-  script.dataset.worker = worker;
-  const load = () => {
+/* Live models and maps. Their script is fetched when a visitor comes near one, moves with Tab, or
+   follows a link to a picture or a tile. */
+function approach(kind, link, bring) {
+  const figures = document.querySelectorAll(`.${kind}-figure`);
+  let isBrought = false;
+  const load = async () => {
     near.disconnect();
-    if (!script.isConnected) document.head.append(script);
+    if (isBrought) return;
+    isBrought = true;
+    await bring(figures).catch(() => {});
+    for (const told of document.querySelectorAll(`.${kind}:not(.live) .${kind}-why:not(.told)`)) {
+      told.textContent = told.dataset[location.protocol === "file:" ? "file" : "lost"];
+      told.classList.add("told");
+    }
   };
   const near = new IntersectionObserver(
     (entries) => entries.some(({ isIntersecting }) => isIntersecting) && load(),
     { rootMargin: "200%" },
   );
-  const follow = () => new URLSearchParams(location.hash.slice(1)).has("picture") && load();
-  when(script, "load error", () => {
-    for (const told of document.querySelectorAll(".sampler:not(.live) .sampler-why:not(.told)")) {
-      told.textContent = told.dataset.lost;
-      told.classList.add("told");
-    }
-  });
-  if (src) {
-    for (const figure of document.querySelectorAll(".sampler-figure")) near.observe(figure);
-    when(window, "hashchange", follow);
-    when(document, "keydown", ({ key }) => key === "Tab" && load()); // its buttons are on the way
-    follow();
-  }
+  const follow = () => link.test(location.hash) && load();
+  for (const figure of figures) near.observe(figure);
+  when(window, "hashchange", follow);
+  when(document, "keydown", ({ key }) => key === "Tab" && load()); // its buttons are on the way
+  follow();
+}
+
+{
+  const { sampler: src, worker, atlas } = document.currentScript.dataset;
+  const script = Object.assign(document.createElement("script"), { src });
+  script.dataset.worker = worker;
+  const run = () =>
+    new Promise((resolve) => {
+      when(script, "load error", resolve);
+      document.head.append(script);
+    });
+  if (src) approach("sampler", /[#&]picture=/, run);
+  const start = async (figures) => (await import(new URL(atlas, document.baseURI))).start(figures);
+  if (atlas) approach("atlas", /^#[^/]+\/[\d.]+$/, start);
 }

@@ -20,7 +20,7 @@ label: the id of an element that names another
 """
 
 _LOADED_LINKS = {"stylesheet", "icon", "preload", "modulepreload", "manifest", "apple-touch-icon"}
-_LOADED = ("src", "data", "poster", "data-sampler", "data-worker", "data-module")
+_LOADED = ("src", "data", "poster", "data-sampler", "data-worker", "data-atlas")
 _MAY_BE_EMPTY = {"href", "src", "data"}  # an empty one refers to the page itself
 _ADDRESSES = {"og:image", "og:url", "og:video", "twitter:image"}
 

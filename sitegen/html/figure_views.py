@@ -175,21 +175,31 @@ def _maps(media: Media, page: str) -> tuple[Mapping[str, JSON], ...]:
                 size += file.bytes if name != "tiles" else 0
         costs = [cost for cost in sequence(facts["gflop"]) if isinstance(cost, int | float)]
         subject = {"name": model.name, "subject": model.subject or model.name}
-        cost = _cost(size, sum(costs), "an image") if size else ""
+        cost = f"Deeper tiles fetch {_download(size)} and are drawn on your machine, an image in "
+        cost = f"{cost}{_seconds(sum(costs))}." if size else ""
         maps.append({**facts, **subject, **links, "cost": cost})
     return tuple(maps)
 
 
-def _cost(size: int, gflop: JSON, subject: str = "a sample") -> str:
+def _cost(size: int, gflop: JSON) -> str:
     """Return a sentence on the download, `size` bytes and the engine's, and the time to sample."""
-    engine = sum(path.stat().st_size for path in (resource("static") / "sampler").iterdir())
-    download = f"Fetches {megabytes(engine + size)}"
+    download = f"Fetches {_download(size)}"
     if not isinstance(gflop, int | float):
         return f"{download}."
+    return f"{download}; then a sample takes {_seconds(gflop)} on a laptop, longer on a phone."
+
+
+def _download(size: int) -> str:
+    """Return the size of a model of `size` bytes with the engine."""
+    engine = sum(path.stat().st_size for path in (resource("static") / "sampler").iterdir())
+    return megabytes(engine + size)
+
+
+def _seconds(gflop: float) -> str:
+    """Return the time that a laptop takes to sample."""
     seconds = gflop / _RATE
     time = "under a second" if seconds < 0.75 else f"about {max(1, round(seconds))} seconds"
-    time = "about a second" if time == "about 1 seconds" else time
-    return f"{download}; then {subject} takes {time} on a laptop, longer on a phone."
+    return "about a second" if time == "about 1 seconds" else time
 
 
 def downloads(figure: FigureView) -> list[tuple[str, str, str]]:

@@ -75,7 +75,7 @@ def head(
     live = {
         name: {
             "stylesheet": names[f"{name}.css"],
-            "script": names[f"{name}.js"],
+            "script": names.get(f"{name}.js", ""),
             "module": relative(theme.engine[f"{name}/{module}"].uri, page.uri),
         }
         for name, module in LIVE.items()

@@ -50,7 +50,7 @@ STYLESHEET, SCRIPT, SCHEME, ICON = "style.css", "script.js", "scheme.js", "icon.
 LIVE = {"sampler": "worker.js", "atlas": "map.js"}
 """Shapes of figures with live models: folders of `static/`, each with the module that a page loads.
 
-Only pages with such a figure load its stylesheet and script, which have the same name.
+Only pages with such a figure load the stylesheet of that name, and the sampler's script.
 """
 _COLOURS = "colours.css"
 FONTS = ("text-400.woff2", "text-600.woff2")

@@ -1,11 +1,11 @@
 /* Wheel, drag, pinch, tap and double tap on a map. Points are in CSS pixels from its upper left
-   corner. A finger scrolls the page until the map was tapped, and the wheel does until the pointer has
-   moved over the map: a page that is scrolled past a map scrolls on. */
+   corner. A page that is scrolled past a map scrolls on: by a finger until the map was tapped, by a
+   wheel until the pointer has moved over it. */
 
 const [TAP, TWICE, HOLD] = [300, 300, 450]; // milliseconds
 const STILL = 8; // CSS pixels within which a pointer has not moved
-const [WHEEL, PINCH] = [0.002, 0.01]; // logarithm of the zoom for a pixel of a wheel, and of a touchpad's pinch
-const [LINE, NOTCH] = [20, 50]; // pixels of a line, in which some browsers count, and of a notch of a wheel
+const [WHEEL, PINCH] = [0.002, 0.01]; // logarithm of the zoom for a pixel, and of a touchpad's pinch
+const [LINE, NOTCH] = [20, 50]; // pixels of a line, and of a notch of a wheel
 
 /* task: callbacks `active` (whether the map takes gestures), `pan` by a vector, `zoom` at a point by a
    factor, perhaps smoothly, which returns whether there was one, `tap`, `twice` and `hover` at a point. */

@@ -18,12 +18,11 @@ const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
 const fill = (text, values) => text.replace(/\{(\w+)\}/g, (all, name) => values[name] ?? all);
 const put = (element, text) => element.textContent === text || (element.textContent = text);
 
-export class Atlas {
-  /* figure: its element; names: those that links to it have, the first of them in new links; why: the
-     reason why nothing can be drawn here, if so */
-  constructor(figure, { names, why }) {
+class Atlas {
+  /* figure: its element; names: those that links to it have, the first of them in new links */
+  constructor(figure, names) {
     const box = figure.querySelector(".atlas");
-    Object.assign(this, { figure, box, names, why, words: box.dataset });
+    Object.assign(this, { figure, box, names, words: box.dataset });
     for (const name of ["in", "out", "home", "tree", "address", "told", "cost", "fetch", "link", "save", "large", "dialog"])
       this[name] = box.querySelector(`.atlas-${name}`);
     this.columns = Number(box.dataset.columns);
@@ -265,7 +264,7 @@ export class Atlas {
   /* Have tiles drawn, once the model may be fetched; return how many are missing. */
   demand(plane, tiles) {
     const missing = plane.want(tiles);
-    if (missing && !plane.state && !this.why && !this.mustAsk) plane.load();
+    if (missing && !plane.state && !this.mustAsk) plane.load();
     return missing;
   }
 
@@ -304,11 +303,10 @@ export class Atlas {
     for (const [button, limit] of [[this.in, limits.most], [this.out, limits.least]])
       button.setAttribute("aria-disabled", String(Math.abs(scale / limit - 1) < 0.001));
     const has = (state) => planes.some((plane) => plane.state === state);
-    this.fetch.hidden = !missing || Boolean(this.why) || !(has("lost") || this.mustAsk);
+    this.fetch.hidden = !missing || !(has("lost") || this.mustAsk);
     const isFaint = planes.some(({ facts }) => !facts.blur);
     let text = has("ready") ? words.done : "";
-    if (missing && this.why) text = words[this.why];
-    else if (missing && has("lost")) text = words.lost;
+    if (missing && has("lost")) text = words.lost;
     else if (missing && has("loading")) text = this.percent ? words.coming : words.fetching;
     else if (missing && this.mustAsk) text = words.waiting;
     else if (missing) text = isFaint ? words.faint : words.drawing;
@@ -379,6 +377,14 @@ export class Atlas {
   tell(text) {
     this.notice = text;
     this.update();
+  }
+}
+
+/* Set up the maps of a page. */
+export function start(figures) {
+  for (const [number, { id }] of figures.entries()) {
+    const names = number ? [id] : [id, "atlas"];
+    new Atlas(figures[number], figures.length > 1 ? names : names.reverse());
   }
 }
 

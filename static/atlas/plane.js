@@ -21,8 +21,8 @@ export class Plane {
     Object.assign(this, { box, seed, columns, changed, fetching });
     this.facts = JSON.parse(box.dataset.facts);
     this.canvas = box.querySelector("canvas");
-    this.deepest = this.facts.splits.length;
     this.prepared = this.facts.sizes.length - 1; // depth
+    this.deepest = box.dataset.model ? this.facts.splits.length : this.prepared;
     this.store = new Store(share);
     this.sheet = new Image();
     this.sheet.onload = changed;
@@ -33,8 +33,8 @@ export class Plane {
     return addressOf(tile, this.facts.starts);
   }
 
-  /* The picture of a tile, if it is there: drawn, or cut out of the prepared maps. A picture that is
-     cut out has no neighbours, which browsers would mix into its edges. */
+  /* The picture of a tile, if it is there: drawn, or cut out of the prepared maps. Browsers and WebP
+     mix neighbours into the pixels at its edges, which are replaced by those next to them. */
   picture(tile) {
     const key = written(this.addressOf(tile));
     const entry = this.store.get(key);
@@ -46,7 +46,12 @@ export class Plane {
       .reduce((sum, size, depth) => sum + columns * 2 ** depth * size, 0);
     const picture = Object.assign(document.createElement("canvas"), { width: side, height: side });
     const cut = [tile.x * side, above + tile.y * side, side, side];
-    picture.getContext("2d").drawImage(sheet, ...cut, 0, 0, side, side);
+    const pen = picture.getContext("2d");
+    pen.drawImage(sheet, ...cut, 0, 0, side, side);
+    for (const [from, to] of [[1, 0], [side - 2, side - 1]]) {
+      pen.drawImage(picture, from, 0, 1, side, to, 0, 1, side);
+      pen.drawImage(picture, 0, from, side, 1, 0, to, side, 1);
+    }
     this.#keep({ key, tile, state: entry?.state, picture });
     return picture;
   }
@@ -61,8 +66,7 @@ export class Plane {
     return {};
   }
 
-  /* Draw what a camera sees at a depth; return whether something still fades in. `calm` is without
-     fading, ratio the device pixels of a CSS pixel. */
+  /* Draw what a camera sees at a depth; return whether something still fades in, unless `calm`. */
   paint({ camera, view, depth, ratio, now, calm, isPixelated }) {
     const { canvas } = this;
     Object.assign(this, { camera, view });

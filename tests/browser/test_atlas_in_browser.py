@@ -83,7 +83,7 @@ def saved(page: Page) -> NDArray[np.uint8]:
 def test_prepared_before_fetched(page: Page, tiles: Tiles) -> None:
     """Three splits are there at once; then the model is fetched, whose size was said."""
     assert not page.locator(".atlas-poster").is_visible()
-    assert "Fetches 7." in page.locator(".atlas-cost").inner_text()
+    assert "tiles fetch 7." in page.locator(".atlas-cost").inner_text()
     assert page.evaluate(SCALE) == "20.0 px"
     zoom_in(page, 3)
     assert depth(page) == 3

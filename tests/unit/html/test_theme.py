@@ -19,7 +19,7 @@ from tests.support.paths import ROOT
 
 MORE = ("more-400.woff2", "more-600.woff2")
 PLAIN = ("icon.svg", "scheme.js", "script.js", "style.css", "OFL.txt", *FONTS, *MORE)
-LIVE = ("atlas.css", "atlas.js", "sampler.css", "sampler.js")
+LIVE = ("atlas.css", "sampler.css", "sampler.js")
 
 
 def write(folder: Path, name: str, text: str) -> Path:
