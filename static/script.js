@@ -509,7 +509,7 @@ function boxesOf(stage, video) {
 function narrowLayout(boxes, available) {
   const [{ width, height, columns, together, depth }] = boxes;
   if (depth !== undefined) return narrowTree(boxes, available);
-  const most = Math.floor(available / 44);
+  const most = Math.max(1, Math.floor(available / 44)); // a window that opens may be narrower
   if (columns <= most) return null;
   const fits = [...Array(most + 1).keys()].reverse().filter((n) => n > 3);
   const even = fits.find((n) => (together ? columns : boxes.length) % n === 0);
