@@ -127,7 +127,10 @@ def _section(name: str, kind: Any, arguments: str) -> Iterator[str]:
     yield f"{{% raw %}}\n```markdown\n{call}\n```\n{{% endraw %}}\n"
     yield f"{call}\n"
     yield "| argument | default | meaning |\n| --- | --- | --- |"
+    given = {field.name for field in dataclasses.fields(kind) if field.init}
     for argument, field in kind.__pydantic_fields__.items():
+        if argument not in given:
+            continue
         default = "needed" if field.is_required() else f"`{field.default!r}`".replace("'", '"')
         yield f"| `{argument}` | {default} | {field.description} |"
     yield ""

@@ -97,7 +97,9 @@ class Gallery(ModelFreeKind):
         StrictBool,
         Field(description="Whether they are in one row that scrolls.", json_schema_extra=UNDRAWN),
     ] = False
-    samples: Samples = None
+    samples: Annotated[
+        Samples, Field(description="The numbers of the items, from 0, where they are chosen.")
+    ] = None
     # After samples, which its validator reads.
     chosen_from: ChosenFrom = None
     count: StrictInt | None = Field(
@@ -106,7 +108,7 @@ class Gallery(ModelFreeKind):
     captions: Annotated[
         tuple[Caption, ...],
         Field(
-            description="The words under each; labels of samples if not given.",
+            description="The words under each, in Markdown; classes of samples if not given.",
             json_schema_extra=UNDRAWN,
         ),
     ] = ()
