@@ -324,9 +324,9 @@ class Atlas {
   follow() {
     const [, name, text] = /^#([^/]+)\/([\d.]+)$/.exec(decodeURIComponent(location.hash)) ?? [];
     if (!this.names.includes(name)) return;
-    const { starts, splits } = this.planes[0].facts;
+    const [{ facts, deepest }] = this.planes;
     const address = read(text);
-    const tile = address && address.digits.length <= splits.length && tileOf(address, starts);
+    const tile = address?.digits.length <= deepest && tileOf(address, facts.starts);
     this.figure.scrollIntoView();
     if (tile) this.select(tile, { isCentred: true });
     else this.tell(this.words.unreadable);
