@@ -315,10 +315,10 @@ def _bold_best(rows: Sequence[Sequence[str]], best: Sequence[str]) -> tuple[tupl
     """Return rows whose least or largest number of a column is bold, or all of them if equal."""
     table = [list(row) for row in rows]
     for column, which in enumerate(best):
-        found = {number: _FIRST_NUMBER.search(row[column]) for number, row in enumerate(rows)}
+        matches = {number: _FIRST_NUMBER.search(row[column]) for number, row in enumerate(rows)}
         values = {
             number: float(match[0].replace("−", "-").replace(",", ""))
-            for number, match in found.items()
+            for number, match in matches.items()
             if match
         }
         for number, value in values.items():

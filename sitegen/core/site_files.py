@@ -49,10 +49,10 @@ class SiteFolder:
         name = name.rstrip("/")
         if not _name_fault(name) and (self.root / name).is_dir():
             names = [path.name for path in (self.root / name).iterdir()]
-            names = [each for each in names if each.lower().endswith(suffixes) and each[0] != "."]
+            names = [file for file in names if file.lower().endswith(suffixes) and file[0] != "."]
             if not names:
                 raise ValueError(f"holds no files that end in {', '.join(suffixes)}")
-            return [f"{name}/{each}" for each in sorted(names, key=natural_order)]
+            return [f"{name}/{file}" for file in sorted(names, key=natural_order)]
         return [name]
 
     def find(self, name: str, others: Iterable[str] = (), limit: int | None = LARGEST) -> Path:

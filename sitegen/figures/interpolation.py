@@ -136,8 +136,8 @@ class Interpolation(ComparedKind):
 
     def level_of(self, card: ModelCard) -> int:
         """Return the level of the states between two pictures: the next lower one visited."""
-        wanted, visited = self.level or card.levels // 2, card.visited_levels[:-1]
-        return next((level for level in visited if level <= max(1, wanted)), visited[-1])
+        requested, visited = self.level or card.levels // 2, card.visited_levels[:-1]
+        return next((level for level in visited if level <= max(1, requested)), visited[-1])
 
     def sample(self, models: ModelProvider, figure: Figure) -> RenderJob:
         """Compute all points with all methods first, then the frames that show them in turn."""

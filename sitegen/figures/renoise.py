@@ -53,10 +53,10 @@ class Renoise(ChosenKind):
     def levels_of(self, card: ModelCard) -> tuple[int, ...]:
         """Return the levels of the rows: those of the call, each the next lower one visited."""
         visited = card.visited_levels[:-1]
-        wanted = self.levels or [round(card.levels * share / 4) for share in (1, 2, 3)]
+        requested = self.levels or [round(card.levels * share / 4) for share in (1, 2, 3)]
         return tuple(
-            next((level for level in visited if level <= max(1, one)), visited[-1])
-            for one in wanted
+            next((lower for lower in visited if lower <= max(1, level)), visited[-1])
+            for level in requested
         )
 
     @property
@@ -116,9 +116,9 @@ class Renoise(ChosenKind):
         def pictures() -> Iterator[Frame]:
             import numpy as np
 
-            given = to_uint8(image.float().numpy())
+            picture = to_uint8(image.float().numpy())
             for frame in range(FRAMES + 1):
-                yield np.concatenate([part for row in rows for part in (given, row[frame])])
+                yield np.concatenate([part for row in rows for part in (picture, row[frame])])
 
         _, height, width = card.shape
         across = len(numbers) + 1
@@ -142,8 +142,9 @@ class Renoise(ChosenKind):
         card = cards[0]
         values = [f"{card.axis.values[level]:.3g}" for level in self.levels_of(card)]
         of = "levels" if len(values) > 1 else "the level"
-        times = f"{self.count} times" if self.count > 1 else "once"
+        repetitions = f"{self.count} times" if self.count > 1 else "once"
         return (
             f"A given picture, in a row for each level, and images that {named(self, card)} draws "
-            f"{times} from that picture taken to {of} {card.axis.symbol} = {listed(values, 'and')}"
+            f"{repetitions} from that picture taken to {of} {card.axis.symbol} = "
+            f"{listed(values, 'and')}"
         )

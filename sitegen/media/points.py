@@ -36,8 +36,8 @@ def drawn_points(
     """
     size = SHARPER * side
     distinct = list(dict.fromkeys(labels))
-    many = len(distinct) > len(COLOURS)
-    colours = [COLOURS[0 if many else distinct.index(label)] for label in labels]
+    are_many = len(distinct) > len(COLOURS)
+    colours = [COLOURS[0 if are_many else distinct.index(label)] for label in labels]
     ground = Image.new("RGB", (size, size), PAPER)
     before: Plane | None = None
     inner = size * (1 - 2 * _MARGIN)
@@ -57,8 +57,8 @@ def drawn_points(
         if velocities is not None:
             # The longest arrow of a step is a tenth of the side.
             longest = float(np.hypot(*velocities.T).max()) or 1.0
-            for place, arrow in zip(places, velocities * (1, -1) / longest, strict=True):
-                _draw_arrow(pen, place, arrow * size / 10, size)
+            for point, arrow in zip(places, velocities * (1, -1) / longest, strict=True):
+                _draw_arrow(pen, point, arrow * size / 10, size)
         radius = size * _RADIUS
         for number, (x, y) in enumerate(places):
             colour = colours[number] if colours else COLOURS[0]
@@ -77,9 +77,9 @@ def _draw_edge(pen: ImageDraw.ImageDraw, size: int, ends: tuple[float, float]) -
     pen.text((0.5 * margin, margin), high, fill=ARROW, font=letters, anchor="mm")
 
 
-def _draw_arrow(pen: ImageDraw.ImageDraw, place: Plane, arrow: Plane, size: int) -> None:
-    """Draw an arrow from a place, with its head if it is long enough for one."""
-    (x, y), (across, down) = place, arrow
+def _draw_arrow(pen: ImageDraw.ImageDraw, point: Plane, arrow: Plane, size: int) -> None:
+    """Draw an arrow from a point, with its head if it is long enough for one."""
+    (x, y), (across, down) = point, arrow
     end, head = (x + across, y + down), size * _HEAD
     pen.line([x, y, *end], fill=ARROW, width=max(1, size // 480))
     if math.hypot(across, down) > head:

@@ -29,8 +29,8 @@ class Video(NamedTuple):
 
 def read_video(path: Path) -> Video:
     """Return facts on a video; raise RefusedError, with a command, if browsers do not play it."""
-    told = _ffmpeg("-i", str(path)).stderr.decode("utf-8", "replace")
-    match = _STREAM.search(told)
+    report = _ffmpeg("-i", str(path)).stderr.decode("utf-8", "replace")
+    match = _STREAM.search(report)
     if match is None:
         raise RefusedError(f"{path}: holds no video that ffmpeg reads")
     codec, pixels, *size = match.groups()
@@ -40,7 +40,7 @@ def read_video(path: Path) -> Video:
             f"convert it: ffmpeg -i {path.name} -c:v libx264 -pix_fmt yuv420p -movflags +faststart "
             f"{path.stem}-h264.mp4"
         )
-    width, height = map(int, reversed(size) if _TURNED.search(told) else size)
+    width, height = map(int, reversed(size) if _TURNED.search(report) else size)
     return Video(codec, pixels, width, height)
 
 

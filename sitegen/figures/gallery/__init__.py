@@ -140,5 +140,5 @@ class Gallery(ModelFreeKind):
             return f"{shown} samples in a grid"
         videos = sum(file.endswith(VIDEOS) for file in self.files[:shown])
         kinds = ((shown - videos, "picture"), (videos, "video"))
-        counts = [f"{many} {kind}{'s' * (many > 1)}" for many, kind in kinds if many]
+        counts = [f"{number} {kind}{'s' * (number > 1)}" for number, kind in kinds if number]
         return f"{' and '.join(counts)} in a grid"
