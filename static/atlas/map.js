@@ -395,9 +395,10 @@ function valueAt(depth, { values, unit }) {
   return unit ? `${text} ${unit}` : text;
 }
 
+/* Put an element over a box; browsers count a move by `left` as a shift of the page's layout. */
 function place({ style }, { left, top, width, height }) {
-  const lengths = Object.entries({ left, top, width, height });
-  for (const [name, length] of lengths) style[name] = `${length}px`;
+  const transform = `translate(${left}px, ${top}px)`;
+  Object.assign(style, { transform, width: `${width}px`, height: `${height}px` });
 }
 
 /* Copy a picture to a canvas, each pixel a square of `factor` pixels; without one, clear it. */
