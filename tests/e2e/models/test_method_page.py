@@ -17,7 +17,7 @@ from tests.support.paths import ROOT
 from tests.unit.generative.checkpoints.test_foreign import network
 
 PAGE = (ROOT / "docs/pages/method.md").read_text(encoding="utf-8")
-RECORDING, DIFFUSERS, SAMPLER = re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S)
+RECORDING, DIFFUSERS, _, SAMPLER = re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S)
 SITE = 'title = "Birds"\n'
 
 

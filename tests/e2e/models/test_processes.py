@@ -75,7 +75,7 @@ def test_figures_of_every_process(site: Path) -> None:
     assert "z′ of its own and θ = 0.4" in figures[7]["choice"]
     assert "begins from the finished picture of the first" in figures[9]["choice"]
     assert "begins from the finished picture" not in figures[10].get("choice", "")
-    assert "each column begins from another initial state: noise." in alts[12]
+    assert "each column begins from another initial state: noise" in alts[12]
     assert figures[12]["parameters"]["vary"] is None
     assert "ddim_steps" not in figures[11]["parameters"]
     assert "σ_B" not in (site / "build/index.html").read_text("utf-8")
