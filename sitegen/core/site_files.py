@@ -18,6 +18,8 @@ from sitegen.core.source import inside_fault, natural_order, shown
 
 LARGEST = 100_000_000
 """Bytes of the largest file; GitHub rejects larger ones."""
+VIDEOS = (".m4v", ".mp4", ".webm")
+"""Endings of videos that browsers play."""
 
 _ODD = re.compile(r"[\x00-\x1f\x7f-\x9f\\:?#*<>|\"]")
 _HOST = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}/")

@@ -16,7 +16,7 @@ from pydantic import BeforeValidator, Field, StrictBool, StrictInt, ValidationIn
 from pydantic.dataclasses import dataclass
 
 from sitegen.core.diagnostics import quoted
-from sitegen.core.site_files import LARGEST, SiteFolder
+from sitegen.core.site_files import LARGEST, VIDEOS, SiteFolder
 from sitegen.core.validation import Caption
 from sitegen.figures.arguments import FILE, RULES, UNDRAWN, ChosenFrom, Samples
 from sitegen.figures.base import Figure, ModelFreeKind
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from sitegen.sampling.provider import ModelProvider
 
 PICTURES = (".avif", ".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-VIDEOS = (".m4v", ".mp4", ".webm")
 ARRAYS = (".npy", ".npz")
 """Endings of files that a gallery shows."""
 MOST, FEW = 200, 36
@@ -129,9 +128,15 @@ class Gallery(ModelFreeKind):
 
     def sample(self, models: ModelProvider, figure: Figure) -> RenderJob:
         """Return the job that scales and encodes the pictures, and copies the videos."""
-        from sitegen.figures.gallery.sample import gallery_job
+        from sitegen.figures.gallery.sample import gallery_job, own_files, own_samples
 
-        return gallery_job(self, figure, _shown_count(self.files, self.samples, self.count))
+        count = _shown_count(self.files, self.samples, self.count)
+        if self.files[0].endswith(ARRAYS):
+            numbers = self.samples or (range(count) if self.count else None)
+            items = own_samples(figure, self.files[0], numbers, count, self.captions)
+        else:
+            items = own_files(figure, self.files, self.samples or range(count))
+        return gallery_job(figure, items)
 
     def describe(self, cards: Sequence[ModelCard]) -> str:
         """Return the number of items."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
@@ -13,9 +13,9 @@ from PIL import Image
 
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.files import platform_errors
+from sitegen.core.site_files import VIDEOS
 from sitegen.figures.base import Figure
 from sitegen.figures.clips import made_with
-from sitegen.figures.gallery import ARRAYS, VIDEOS, Gallery
 from sitegen.generative.data.arrays import open_arrays
 from sitegen.generative.data.images import opened_picture, read_picture
 from sitegen.media.encoder import media_file, write_still
@@ -37,13 +37,8 @@ class Item(NamedTuple):
     video: Video | None = None
 
 
-def gallery_job(spec: Gallery, figure: Figure, count: int) -> RenderJob:
-    """Return the job that scales and encodes the pictures, and copies the videos.
-
-    count: number of items, at most if they are in a file of samples
-    """
-    read = _samples if spec.files[0].endswith(ARRAYS) else _own_files
-    items = read(spec, figure, count)
+def gallery_job(figure: Figure, items: Sequence[Item]) -> RenderJob:
+    """Return the job that scales and encodes the pictures, and copies the videos."""
 
     @lru_cache(maxsize=1)  # the versions of an item are written one after the other
     def frame(number: int) -> Frame:
@@ -64,11 +59,11 @@ def gallery_job(spec: Gallery, figure: Figure, count: int) -> RenderJob:
     return RenderJob(parameters=made_with(figure, None, items=facts), stills=stills)
 
 
-def _own_files(spec: Gallery, figure: Figure, count: int) -> list[Item]:
+def own_files(figure: Figure, files: Sequence[str], numbers: Sequence[int]) -> list[Item]:
     """Return the pictures and videos; raise RefusedError for a video that browsers do not play."""
     items = list[Item]()
-    for number in spec.samples or range(count):
-        name, path = spec.files[number], figure.root / spec.files[number]
+    for number in numbers:
+        name, path = files[number], figure.root / files[number]
         if name.lower().endswith(VIDEOS):
             video = read_video(path)
             items.append(Item(name, "", 0, partial(first_frame, path, video), video))
@@ -85,9 +80,15 @@ def _picture(figure: Figure, path: Path, number: int) -> Frame:
     return np.repeat(pixels[..., None], 3, 2) if pixels.ndim == 2 else pixels
 
 
-def _samples(spec: Gallery, figure: Figure, count: int) -> list[Item]:
-    """Return samples of a file as guided-diffusion writes it."""
-    path = figure.root / spec.files[0]
+def own_samples(
+    figure: Figure,
+    file_name: str,
+    chosen: Sequence[int] | None,
+    most: int,
+    captions: Sequence[str],
+) -> list[Item]:
+    """Return samples of a file as guided-diffusion writes it: those chosen, or the first `most`."""
+    path = figure.root / file_name
     with open_arrays(path) as file:
         name = next((name for name in ("arr_0", "") if name in file.arrays), None)
         if name is None:
@@ -100,11 +101,11 @@ def _samples(spec: Gallery, figure: Figure, count: int) -> list[Item]:
                 "and record(decode=) makes images of other data"
             )
         total = info.shape[0]
-        numbers = list(spec.samples or range(count if spec.count else min(count, total)))
+        numbers = list(chosen or range(min(most, total)))
         if max(numbers) >= total:
             raise RefusedError(f"{path}: has {total} samples; the last has the number {total - 1}")
-        if spec.captions and len(spec.captions) != len(numbers):
-            raise ConfigError(f"captions: {len(spec.captions)} for {len(numbers)} samples")
+        if captions and len(captions) != len(numbers):
+            raise ConfigError(f"captions: {len(captions)} for {len(numbers)} samples")
         pictures = file.rows(name, max(numbers) + 1)[numbers]
         texts = [""] * len(numbers)
         if "arr_1" in file.arrays:
