@@ -223,7 +223,7 @@ def between_images(
     import torch
 
     from sitegen.figures.clips import noise_std_of
-    from sitegen.figures.process.picture import fitted_note, read_image
+    from sitegen.figures.given import fitted_note, read_image
     from sitegen.generative.maths.noise import Purpose, great_circle, normal, straight
     from sitegen.sampling.models import noise_of
 

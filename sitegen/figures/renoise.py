@@ -92,7 +92,7 @@ class Renoise(ChosenKind):
             stretched,
             stretched_job,
         )
-        from sitegen.figures.process.picture import given_image
+        from sitegen.figures.given import given_image
         from sitegen.generative.maths.noise import Purpose, normal
         from sitegen.media.frames import to_uint8
         from sitegen.media.manifest import Cells

@@ -71,8 +71,8 @@ class Process(ChosenKind):
         import torch
 
         from sitegen.figures.clips import even_levels, made_with, noise_std_of
+        from sitegen.figures.given import given_image
         from sitegen.figures.process.drawing import NARROW_MANY, process_drawing
-        from sitegen.figures.process.picture import given_image
         from sitegen.figures.svg import stills
         from sitegen.generative.maths.noise import Purpose, normal
         from sitegen.media.frames import to_uint8

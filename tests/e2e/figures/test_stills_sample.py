@@ -16,7 +16,7 @@ from PIL import Image
 
 from sitegen.core.errors import RefusedError
 from sitegen.figures.clips import displayed, even_levels
-from sitegen.figures.process.picture import read_image
+from sitegen.figures.given import read_image
 from sitegen.generative.maths.heat import (
     Statistics,
     dct2,
