@@ -54,18 +54,23 @@ def resampled(
         raise ConfigError(f"{steps} steps: must be at least 1")
     match card:
         case Ddpm() if sampler_name in (None, "ddpm", "ddim"):
-            spaced = _even
             method: Any = sampler_name or card.diffusion.sampler
             if isinstance(card.unet, LucidrainsUNet):
                 # Its program takes DDIM wherever it skips levels.
                 skips = steps is not None and steps < card.levels
-                spaced, method = _truncated, sampler_name or ("ddim" if skips else "ddpm")
+                method = sampler_name or ("ddim" if skips else "ddpm")
             changed = method == "ddim" != card.diffusion.sampler
             card = replace(card, diffusion=replace(card.diffusion, sampler=method))
             if steps is None and not changed:
                 return card
             count = steps or min(DDIM_STEPS, card.levels)
-            visited = spaced(card.levels, count)
+            visited = _even(card.levels, count)
+            if isinstance(card.unet, LucidrainsUNet):
+                import torch
+
+                # As its program spaces them: in float32, which decides some of them.
+                timesteps = torch.linspace(-1, card.levels - 1, count + 1)[1:].flip(0).tolist()
+                visited = tuple(int(timestep) + 1 for timestep in timesteps)
             return replace(card, sampling=_from(card, None if count == card.levels else visited))
         case Ddpm() if sampler_name is not None and sampler_name in SAMPLERS:
             return _solved(card, steps, sampler_name)
@@ -96,15 +101,6 @@ def _even(levels: int, steps: int) -> Levels:
     if steps > levels:
         raise ConfigError(f"{steps} steps: must be from 1 to its {levels} levels")
     return tuple(round(levels - step * levels / steps) for step in range(steps))
-
-
-def _truncated(levels: int, steps: int) -> Levels:
-    """Return `steps` levels of K = `levels` as denoising-diffusion-pytorch spaces them."""
-    import torch
-
-    _even(levels, steps)  # raises
-    timesteps = torch.linspace(-1, levels - 1, steps + 1)  # in float32, which decides some of them
-    return tuple(int(timestep) + 1 for timestep in timesteps[1:].flip(0).tolist())
 
 
 def respaced(levels: int, spacing: str) -> Levels:
