@@ -14,9 +14,6 @@ from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from sitegen.core.errors import ConfigError
 from sitegen.generative.card.abilities import Ability
 from sitegen.generative.maths.address import Address
@@ -27,6 +24,7 @@ if TYPE_CHECKING:
     from sitegen.generative.card.card import ModelCard
     from sitegen.generative.maths.noise import Addressed
     from sitegen.sampling.models import Sampler, Trajectory
+    from sitegen.sampling.trajectory import Images
 
 TILED: tuple[Ability, ...] = ("network", "tree")
 """What a model needs to have tiles."""
@@ -68,9 +66,9 @@ class Tile:
     """
 
     address: Address
-    picture: NDArray[np.float32]
+    picture: Images
     state: Tensor
-    ahead: tuple[NDArray[np.float32], ...] = ()
+    ahead: tuple[Images, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -160,7 +158,8 @@ class Tiles:
         begin = self.ends[max(0, depth - 1)]
         alone = replace(process, begin=begin, bare=True)
         first_step = process.levels[1]
-        shown, finished = list[NDArray[np.float32]](), start
+        shown: list[Images] = []
+        finished = start
         for level, images in self.sampler.executor(alone, start, None, "final"):
             if level == begin:  # no step has been made
                 continue

@@ -59,17 +59,13 @@ def graph() -> dict[str, set[str]]:
 
 
 def test_what_knows_what() -> None:
-    """No module imports itself through others; no kind of figure imports another kind.
-
-    Only the atlas does, whose models are those of a sampler.
-    """
+    """No module imports itself through others; no kind of figure imports another kind."""
     assert tuple(TopologicalSorter(graph()).static_order())  # raises CycleError
     kinds = tuple(f"sitegen.figures.{name}" for name in figure_kinds())
     assert {*kinds} <= graph().keys()
     for name, others in graph().items():
         if own := [kind for kind in kinds if f"{name}.".startswith(f"{kind}.")]:
             known = {other for other in others if other.startswith(kinds)}
-            known -= {other for other in known if "atlas" in own[0] and ".sampler" in other}
             assert all(f"{other}.".startswith(f"{own[0]}.") for other in known), name
 
 
@@ -85,13 +81,16 @@ def test_only_bridges_need_torch() -> None:
 
 HEAVY = {"torch", "numpy", "imageio", "imageio_ffmpeg", "PIL", "latex2mathml", "tomlkit"}
 RENDERS = "sitegen.figures.registry, sitegen.content.pages, sitegen.html.render"
+KINDS = "sitegen.figures.registry as registry; registry.figure_kinds()"
 PLANS = (
     "sitegen.builder.render as render;"
     "assert render.environment(render.ComputeTarget('cpu', 'float32'))"
 )
 
 
-@pytest.mark.parametrize(("names", "allowed"), [(RENDERS, set()), (PLANS, {"numpy", "tomlkit"})])
+@pytest.mark.parametrize(
+    ("names", "allowed"), [(RENDERS, set()), (KINDS, set()), (PLANS, {"numpy", "tomlkit"})]
+)
 def test_nothing_heavy_is_imported(names: str, allowed: set[str]) -> None:
     """Reading, rendering and planning import no torch, encoder or Pillow; versions are read."""
     run(f"import sys, {names}\nassert not {HEAVY - allowed} & set(sys.modules)")

@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass
 from sitegen.core.validation import reject_if
 from sitegen.figures.arguments import RULES, ModelName, Seed
 from sitegen.figures.base import NO_TEXTS, Figure, FigureKind, lacking, named
-from sitegen.figures.sampler import live_faults
+from sitegen.figures.live import live_faults
 from sitegen.generative.card.abilities import Ability
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.maths.address import MOST_SPLITS, Address, checked_address

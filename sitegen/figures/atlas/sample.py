@@ -16,7 +16,7 @@ from sitegen.core.files import platform_errors
 from sitegen.figures.atlas.plane import Plane, Point, View, nested, panels, starts_in_place, zoom
 from sitegen.figures.base import Figure
 from sitegen.figures.clips import made_with
-from sitegen.figures.sampler.sample import exported_model, model_files
+from sitegen.figures.live import exported_model, model_files
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.maths.address import Address
 from sitegen.media.encoder import write_still

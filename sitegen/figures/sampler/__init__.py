@@ -10,17 +10,14 @@ from pydantic.dataclasses import dataclass
 
 from sitegen.core.validation import reject_with
 from sitegen.figures.arguments import RULES, ModelName, Seed
-from sitegen.figures.base import NO_TEXTS, ChosenKind, Figure, FigureKind, counted, lacking
+from sitegen.figures.base import NO_TEXTS, ChosenKind, Figure, counted
+from sitegen.figures.live import LIVE, live_faults
 from sitegen.generative.card.abilities import Ability
 from sitegen.generative.card.card import ModelCard
 
 if TYPE_CHECKING:
     from sitegen.media.manifest import RenderJob
     from sitegen.sampling.provider import ModelProvider
-
-
-LIVE: tuple[Ability, ...] = ("browser",)
-"""What a model needs so that a page draws with it."""
 
 
 @dataclass(frozen=True, config=RULES)
@@ -71,18 +68,3 @@ class PageSampler(ChosenKind):
     def describe(self, cards: Sequence[ModelCard]) -> str:
         """Describe the first poster."""
         return f"{counted(self, self.count, cards[0])}, drawn when this page was made"
-
-
-def live_faults(kind: FigureKind, cards: Sequence[ModelCard]) -> Iterator[str]:
-    """Yield why a page cannot draw with the models of a kind, but for what `unmet` knows."""
-    from sitegen.models.browser import page_faults
-
-    needs = tuple(dict.fromkeys((*kind.needs, *LIVE)))
-    for name, card in zip(kind.models, cards, strict=True):
-        if fault := lacking(name, card, needs):
-            if name != kind.model or not lacking(name, card, kind.needs):
-                yield fault
-            continue
-        yield from page_faults(name, card)
-        if card.weights and not card.weights.file.endswith(".safetensors"):
-            yield f"the weights of {name} are not safetensors; run `sitegen convert {name}`"

@@ -13,16 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sitegen.core.errors import RefusedError
-from sitegen.core.files import digest_bytes, platform_errors
 from sitegen.figures.base import Figure
 from sitegen.figures.clips import displayed, made_with
+from sitegen.figures.live import exported_model, model_files
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.labels import Condition
 from sitegen.media.encoder import write_still
 from sitegen.media.frames import enlarge, scale_factor, sheet, to_uint8
 from sitegen.media.manifest import Cells, MediaFile, RenderJob
-from sitegen.models.browser import BrowserModel, export_for_browser, too_heavy
+from sitegen.models.browser import BrowserModel
 from sitegen.sampling.provider import ModelProvider
 
 
@@ -123,38 +122,3 @@ class _Drawn:
         factor = scale_factor(*cells.size)
         pictures = enlarge(to_uint8(self.last[0]), factor, smooth=not self.pixelated)
         return write_still(sheet(pictures, cells.enlarged(factor)), folder / name)
-
-
-def exported_model(models: ModelProvider, name: str) -> tuple[ModelCard, BrowserModel]:
-    """Return the card of a model, and the model as a browser reads it.
-
-    Raises RefusedError for one that a browser's sampler does not have, or that is too heavy.
-    """
-    source = models.source(name)
-    source.require_usable()
-    exported = export_for_browser(source.card, source.weights, source.prior)
-    refuse_heavy(name, exported)
-    return source.card, exported
-
-
-def model_files(
-    name: str, card: ModelCard, exported: BrowserModel, ending: str = ""
-) -> dict[str, Callable[[Path], MediaFile]]:
-    """Return functions that write a model for a browser into a folder, by the names of a record."""
-
-    def write(file: str, data: bytes, folder: Path) -> MediaFile:
-        with platform_errors(folder / file):
-            (folder / file).write_bytes(data)
-        return MediaFile(file, len(data), digest_bytes(data), card.image_size, card.image_size)
-
-    description = exported.to_json().encode()
-    return {
-        f"model{ending}": partial(write, f"{name}-model.json", description),
-        f"weights{ending}": partial(write, f"{name}-weights.bin", exported.data),
-    }
-
-
-def refuse_heavy(name: str, model: BrowserModel) -> None:
-    """Raise RefusedError, with the numbers, for a model that no visitor would wait for."""
-    if fault := too_heavy(name, model.size, model.gflop):
-        raise RefusedError(fault)

@@ -9,8 +9,8 @@ import pytest
 
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import ConfigError, RefusedError
+from sitegen.figures.live import refuse_heavy
 from sitegen.figures.sampler import PageSampler
-from sitegen.figures.sampler.sample import refuse_heavy
 from sitegen.generative.card.card import preset
 from sitegen.html.figure_views import downloads, figure_view, front_picture
 from sitegen.html.views import FigureView
