@@ -295,9 +295,15 @@ def steps(card: ModelCard) -> str:
 
 def evaluations(kind: FigureKind, cards: Sequence[ModelCard]) -> tuple[int, ...]:
     """Return about how many images the network of each model evaluates."""
-    twice = 2 if kind.guidance else 1
+
+    def times(card: ModelCard) -> float:
+        """Guidance evaluates again the networks that take labels."""
+        visited = card.visited_levels[:-1]
+        labelled = sum(card.networks[card.band_at(k)].classes is not None for k in visited)
+        return card.evaluations * (1 + bool(kind.guidance) * labelled / len(visited))
+
     return tuple(
-        twice * kind.states(card) * card.evaluations if "network" in card.abilities else 0
+        round(kind.states(card) * times(card)) if "network" in card.abilities else 0
         for card in cards
     )
 

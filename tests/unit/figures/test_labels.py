@@ -13,7 +13,7 @@ from sitegen.core.errors import ConfigError
 from sitegen.figures.base import Figure, evaluations, spec_json
 from sitegen.figures.clips import captioned, grid_job
 from sitegen.figures.hierarchy import tree_cells
-from sitegen.generative.card.card import ModelCard
+from sitegen.generative.card.card import ModelCard, read_card
 from sitegen.generative.card.labels import Condition, LabelsConfig
 from sitegen.generative.data.recording import open_recording, recorded_card
 from sitegen.media.frames import PAPER, sheet
@@ -26,6 +26,7 @@ from sitegen.sampling.trajectory import Paths
 from tests.support.builders import CPU
 from tests.support.calling import make_figure
 from tests.support.making import small_card
+from tests.support.paths import ROOT
 from tests.support.reporters import Silent
 from tests.support.tinymodel import card_of, on_one_thread, write_model
 
@@ -265,3 +266,15 @@ def test_texts_of_a_recording(tmp_path: Path) -> None:
     figure = call("trajectories", samples=[2, 0])
     assert figure.spec.cell_texts(card) == ("an owl", "a cat")
     assert figure.description([card]).endswith(": an owl and a cat")
+
+
+def test_guidance_counts_the_networks_that_take_labels() -> None:
+    """The finest network of the shipped digits takes none: guidance does not evaluate it again."""
+    card = read_card(ROOT / "models" / "mnist" / "model.toml")
+    plain, guided = (
+        evaluations(call("trajectories", count=10, labels="3", guidance=w).spec, [card])[0]
+        for w in (0.0, 1.0)
+    )
+    labelled = [k for k in card.visited_levels[:-1] if card.networks[card.band_at(k)].classes]
+    assert 0 < len(labelled) < card.steps
+    assert (plain, guided - plain) == (10 * card.steps, 10 * len(labelled))
