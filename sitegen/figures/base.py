@@ -295,17 +295,14 @@ def steps(card: ModelCard) -> str:
 
 def evaluations(kind: FigureKind, cards: Sequence[ModelCard]) -> tuple[int, ...]:
     """Return about how many images the network of each model evaluates."""
-
-    def times(card: ModelCard) -> float:
-        """Guidance evaluates again the networks that take labels."""
-        visited = card.visited_levels[:-1]
-        labelled = sum(card.networks[card.band_at(k)].classes is not None for k in visited)
-        return card.evaluations * (1 + bool(kind.guidance) * labelled / len(visited))
-
-    return tuple(
-        round(kind.states(card) * times(card)) if "network" in card.abilities else 0
-        for card in cards
-    )
+    counts = []
+    for card in cards:
+        times, visited = float(card.evaluations), card.visited_levels[:-1]
+        if kind.guidance:  # which evaluates again the networks that take labels
+            labelled = sum(card.networks[card.band_at(k)].classes is not None for k in visited)
+            times *= 1 + labelled / len(visited)
+        counts.append(round(kind.states(card) * times) if "network" in card.abilities else 0)
+    return tuple(counts)
 
 
 @validated(frozen=True, config=RULES)
