@@ -297,11 +297,14 @@ def evaluations(kind: FigureKind, cards: Sequence[ModelCard]) -> tuple[int, ...]
     """Return about how many images the network of each model evaluates."""
     counts = []
     for card in cards:
+        if "network" not in card.abilities:
+            counts.append(0)
+            continue
         times, visited = float(card.evaluations), card.visited_levels[:-1]
         if kind.guidance:  # which evaluates again the networks that take labels
             labelled = sum(card.networks[card.band_at(k)].classes is not None for k in visited)
             times *= 1 + labelled / len(visited)
-        counts.append(round(kind.states(card) * times) if "network" in card.abilities else 0)
+        counts.append(round(kind.states(card) * times))
     return tuple(counts)
 
 
