@@ -15,6 +15,7 @@ from bench.judging.spectra import Floats, Images, power, watched_levels
 from sitegen.core.compute import Precision
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.data.prior import Prior, read_prior
+from sitegen.generative.engine import choose_engines
 from sitegen.generative.maths.noise import independent
 from sitegen.generative.process.dissipation import heat_of
 from sitegen.generative.process.model import CardModel
@@ -60,6 +61,7 @@ def draw_samples(
     """
     card = source.card
     model = load_model(source.weights, card, device, precision)
+    choose_engines(model)  # as figures are sampled
     if "blur" not in card.abilities:
         return _draw_from_noise(process_of(model), count, seed, planes)
     if source.prior is None:
