@@ -191,6 +191,7 @@ def opens_again(browser: Browser, page: Page, own: int) -> None:
         assert np.array_equal(seen(other), seen(page))
 
 
+@pytest.mark.usefixtures("browser")  # skipped where there is none
 def test_the_bench_measures_pictures(drawing_site: Path) -> None:
     """bench.browser draws pictures in a browser, and reports what each took."""
     command = [sys.executable, "-m", "bench.browser", "--site", str(drawing_site), "--count", "2"]
