@@ -30,7 +30,7 @@ FLAGS = [
     "--disable-background-networking", "--disable-component-update", "--disable-sync"
 ]  # fmt: skip
 
-PATIENCE_S = 300.0
+PATIENCE_S = 150.0
 """How long to wait for what comes in moments: a machine that others use, too, stands still at
 times, and a test that passes does not wait."""
 

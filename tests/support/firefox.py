@@ -15,7 +15,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.support.programs import program
 
-WAIT_S = 300.0
+WAIT_S = 150.0
 """Seconds for Firefox to start, and for each command, on a busy machine."""
 
 _PREFERENCES: dict[str, int | bool | str] = {

@@ -26,7 +26,7 @@ from sitegen.server.preview import Preview
 from tests.support.builders import CPU, FakeRenderer, environment, fake_encode
 from tests.support.reporters import Silent
 
-WAIT_S = 300.0  # far more than is needed, for a machine that is busy
+WAIT_S = 150.0  # far more than is needed, for a machine that is busy
 
 
 def wait_for(true: Callable[[], object], what: str = "it") -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.previewing import port_to_return_to
 
-WAIT_S = 300.0
+WAIT_S = 150.0
 """Seconds to wait for each answer, on a busy machine."""
 
 CLIP = 'video/mp4; codecs="avc1.640028"'
