@@ -1019,19 +1019,20 @@ const levels = new ResizeObserver((entries) => {
     for (const tab of tabs) tab.style.minHeight = `${heights[number]}px`;
 });
 
-/* Show the tab of the figure in the address. */
-function uncover() {
-  const tab = document.getElementById(location.hash.slice(1))?.closest(".tab");
+/* Show the tab of a figure. */
+function uncover(figure) {
+  const tab = figure?.closest(".tab");
   if (!tab) return;
   const tabs = [...tab.parentElement.querySelectorAll(":scope > .tab")];
   tab.parentElement.querySelectorAll(".tab-list input")[tabs.indexOf(tab)].checked = true;
-  document.getElementById(location.hash.slice(1)).scrollIntoView();
+  figure.scrollIntoView();
 }
+const addressed = () => uncover(document.getElementById(location.hash.slice(1)));
 
 /* Restore the state of the address. */
 function arrival() {
   if (new URLSearchParams(location.search).has("bare")) document.body.classList.add("bare");
-  uncover();
+  addressed();
   const clip = [...clips, ...albums].find(({ figure }) => `#${figure.id}` === location.hash);
   if (clip && location.search) clip.visit(Object.fromEntries(new URLSearchParams(location.search)));
 }
@@ -1137,7 +1138,7 @@ prepare(".folded", folding);
 when(window, "beforeprint", () => document.querySelectorAll("details").forEach((box) => (box.open = true)));
 prepare(".tabs", level);
 prepare(".contents ol, .menu ol", current);
-when(window, "hashchange", uncover);
+when(window, "hashchange", addressed);
 when(matchMedia("(prefers-color-scheme: dark)"), "change", arrange);
 when(document, "scheme", arrange);
 when(phone, "change", () => {
@@ -1183,6 +1184,7 @@ function approach(kind, link, bring) {
       document.head.append(script);
     });
   if (src) approach("sampler", /[#&]picture=/, run);
-  const start = async (figures) => (await import(new URL(atlas, document.baseURI))).start(figures);
+  const start = async (figures) =>
+    (await import(new URL(atlas, document.baseURI))).start(figures, uncover);
   if (atlas) approach("atlas", /^#[^/]+\/[\d.]+$/, start);
 }

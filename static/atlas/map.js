@@ -19,10 +19,11 @@ const fill = (text, values) => text.replace(/\{(\w+)\}/g, (all, name) => values[
 const put = (element, text) => element.textContent === text || (element.textContent = text);
 
 class Atlas {
-  /* figure: its element; names: those that links to it have, the first of them in new links */
-  constructor(figure, names) {
+  /* figure: its element; names: those that links to it have, the first of them in new links; uncover:
+     opens the tab of an element */
+  constructor(figure, names, uncover) {
     const box = figure.querySelector(".atlas");
-    Object.assign(this, { figure, box, names, words: box.dataset });
+    Object.assign(this, { figure, box, names, uncover, words: box.dataset });
     for (const name of ["in", "out", "home", "tree", "address", "told", "cost", "fetch", "link", "save", "large", "dialog"])
       this[name] = box.querySelector(`.atlas-${name}`);
     this.columns = Number(box.dataset.columns);
@@ -46,6 +47,7 @@ class Atlas {
     this.listen();
     box.classList.add("live");
     this.resize();
+    if (!this.view) this.follow();
   }
 
   listen() {
@@ -75,7 +77,7 @@ class Atlas {
     when(this.dialog, "click", ({ target }) => target === this.dialog && this.dialog.close());
     when(this.fetch, "click", () => {
       this.isAllowed = true;
-      for (const plane of this.planes) if (plane.state === "lost") plane.state = undefined;
+      for (const plane of this.planes) plane.retry();
       this.update();
     });
     when(window, "hashchange", () => this.follow());
@@ -249,23 +251,24 @@ class Atlas {
     const calm = reducedMotion.matches;
     const isPixelated = "pixelated" in this.words;
     let goesOn = Boolean(this.motion);
-    this.missing = 0;
+    [this.missing, this.failed] = [0, 0];
     for (const plane of this.planes) {
       const own = Math.min(depth, plane.deepest);
       const look = { camera, view, depth: own, now, calm, isPixelated, ratio: devicePixelRatio };
       if (plane.paint(look)) goesOn = true;
-      if (!this.motion) this.missing += this.demand(plane, visible(own, camera, view, this.columns));
+      if (!this.motion) this.demand(plane, visible(own, camera, view, this.columns));
       this.mark(plane, current);
     }
     this.report(current);
     if (goesOn) this.update();
   }
 
-  /* Have tiles drawn, once the model may be fetched; return how many are missing. */
+  /* Have tiles drawn, once the model may be fetched; count those that are missing or cannot be drawn. */
   demand(plane, tiles) {
-    const missing = plane.want(tiles);
+    const { missing, failed } = plane.want(tiles);
     if (missing && !plane.state && !this.mustAsk) plane.load();
-    return missing;
+    this.missing += missing;
+    this.failed += failed;
   }
 
   /* Draw the ring around a tile of a map, its scale bar, and the line of the tile. */
@@ -295,7 +298,7 @@ class Atlas {
 
   /* Say where a visitor is, and what is being done. */
   report(current) {
-    const { limits, words, planes, missing } = this;
+    const { limits, words, planes, missing, failed } = this;
     const { scale } = this.goal;
     const values = this.valuesOf(current);
     put(this.address, fill(this.address.dataset.text, values));
@@ -303,9 +306,12 @@ class Atlas {
     for (const [button, limit] of [[this.in, limits.most], [this.out, limits.least]])
       button.setAttribute("aria-disabled", String(Math.abs(scale / limit - 1) < 0.001));
     const has = (state) => planes.some((plane) => plane.state === state);
-    this.fetch.hidden = !missing || !(has("lost") || this.mustAsk);
+    const isLost = (missing && has("lost")) || (!missing && failed);
+    this.fetch.hidden = !isLost && !(missing && this.mustAsk);
+    put(this.fetch, isLost ? words.again : words.fetch);
     const isFaint = planes.some(({ facts }) => !facts.blur);
     let text = has("ready") ? words.done : "";
+    if (failed) text = words.failed;
     if (missing && has("lost")) text = words.lost;
     else if (missing && has("loading")) text = this.percent ? words.coming : words.fetching;
     else if (missing && this.mustAsk) text = words.waiting;
@@ -324,6 +330,9 @@ class Atlas {
   follow() {
     const [, name, text] = /^#([^/]+)\/([\d.]+)$/.exec(decodeURIComponent(location.hash)) ?? [];
     if (!this.names.includes(name)) return;
+    this.uncover(this.figure);
+    for (let box = this.figure; (box = box.parentElement.closest("details")); ) box.open = true;
+    if (!this.view) return this.resize(); // which follows the link
     const [{ facts, deepest }] = this.planes;
     const address = read(text);
     const tile = address?.digits.length <= deepest && tileOf(address, facts.starts);
@@ -381,10 +390,10 @@ class Atlas {
 }
 
 /* Set up the maps of a page. */
-export function start(figures) {
+export function start(figures, uncover) {
   for (const [number, { id }] of figures.entries()) {
     const names = number ? [id] : [id, "atlas"];
-    new Atlas(figures[number], figures.length > 1 ? names : names.reverse());
+    new Atlas(figures[number], figures.length > 1 ? names : names.reverse(), uncover);
   }
 }
 

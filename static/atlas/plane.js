@@ -2,7 +2,7 @@
 
 import { room, WorkerPool } from "../sampler/worker-pool.js";
 import { addressOf, ancestor, boxOf, distance, read, tileOf, visible, written } from "./geometry.js";
-import { nextOf, pictureOf, Store } from "./tiles.js";
+import { nextOf, pictureOf, sourceOf, Store } from "./tiles.js";
 
 const FADE = 220; // milliseconds in which a picture takes the place of another
 const FAINT = 0.35; // opacity of a picture that is not a low-pass version of the tile
@@ -115,17 +115,25 @@ export class Plane {
     pen.globalAlpha = 1;
   }
 
-  /* The tiles to draw, the nearest first; those that are there already are left out. */
+  /* Have tiles drawn, the nearest first; return how many are missing, and how many cannot be drawn. */
   want(tiles) {
-    const missing = tiles.filter((tile) => tile.depth > this.prepared && !this.picture(tile));
-    this.#wanted = missing.map((tile) => this.addressOf(tile)).filter((address) => this.#open(address));
+    const absent = tiles.filter((tile) => tile.depth > this.prepared && !this.picture(tile));
+    this.#wanted = absent.map((tile) => this.addressOf(tile)).filter((address) => this.#open(address));
     this.#assign();
-    return this.#wanted.length;
+    return { missing: this.#wanted.length, failed: absent.length - this.#wanted.length };
   }
 
-  #open({ start, digits }) {
-    const lines = Array.from(digits, (_, at) => written({ start, digits: digits.slice(0, at + 1) }));
-    return !lines.some((key) => this.#failed.has(key));
+  /* Try again what was lost or failed. */
+  retry() {
+    if (this.state === "lost") this.state = undefined;
+    this.#failed.clear();
+  }
+
+  /* Whether neither a tile nor what it is drawn from has failed. */
+  #open(address) {
+    for (let source = address; source; source = sourceOf(source, this.facts))
+      if (this.#failed.has(written(source))) return false;
+    return true;
   }
 
   /* Fetch the model, and start the first worker. `state` is "loading", "ready" or "lost". */

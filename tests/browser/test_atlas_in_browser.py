@@ -281,6 +281,75 @@ def test_lost_model(browser: Browser, address: str) -> None:
     context.close()
 
 
+def test_failed_tile(browser: Browser, address: str) -> None:
+    """A tile whose values overflow is said to be undrawn, and another try draws it."""
+    overflows = """
+      const { postMessage } = Worker.prototype;
+      window.fails = true;
+      Worker.prototype.postMessage = function (data) {
+        const isBroken = window.fails && data.picture?.digits === "0000";
+        if (isBroken) data = { ...data, from: { ...data.from, state: data.from.state.map(() => NaN) } };
+        postMessage.call(this, data);
+      };
+    """
+    with opened(browser, f"{address}#atlas/0.0000", overflows, reduced_motion="reduce") as page:
+        told, button = page.locator(".atlas-told"), page.locator(".atlas-fetch")
+        expect(told).to_contain_text("A tile in view could not be drawn")
+        assert button.inner_text() == "Try again"
+        page.evaluate("window.fails = false")
+        button.click()
+        until(page, DONE)
+        assert not button.is_visible()
+
+
+def test_saved_data(browser: Browser, address: str) -> None:
+    """For a visitor who saves data the model is fetched after a press, and not before."""
+    saves = "Object.defineProperty(navigator, 'connection', { value: { saveData: true } })"
+    with opened(browser, f"{address}#atlas/0.0000", saves, reduced_motion="reduce") as page:
+        expect(page.locator(".atlas-told")).to_contain_text("Your browser saves data.")
+        frames(page)
+        assert page.evaluate(f"{FETCHED}.length") == 0
+        assert page.locator(".atlas-fetch").inner_text() == "Fetch the model"
+        page.locator(".atlas-fetch").click()
+        until(page, DONE)
+        assert page.evaluate(f"{FETCHED}.length") == 2
+
+
+def test_memory_of_a_map_out_of_view(browser: Browser, address: str) -> None:
+    """A map that is out of view for a minute ends its workers; back in view it draws again."""
+    options: Any = {"viewport": {"width": 1280, "height": 400}, "reduced_motion": "reduce"}
+    context = browser.new_context(**options)
+    page = context.new_page()
+    page.clock.install()
+    page.goto(f"{address}#atlas/0.00000")
+    until(page, DONE)
+    assert page.workers
+    page.evaluate("document.body.style.paddingBottom = '200vh'; scrollTo(0, 1e6)")
+    page.wait_for_timeout(500)
+    page.clock.run_for(59000)
+    assert page.workers
+    page.clock.run_for(2000)
+    page.wait_for_timeout(500)
+    assert not page.workers
+    with page.expect_event("worker"):
+        page.evaluate("scrollTo(0, 0)")
+    until(page, DONE)
+    context.close()
+
+
+def test_link_into_a_tab(browser: Browser, address: str) -> None:
+    """A link to a tile opens the tab and the details that its map is in, at any time."""
+    with opened(browser, f"{address}tabs/#hidden/1.02", reduced_motion="reduce") as page:
+        until(page, f"{ADDRESS} === '1.02'")
+        assert page.locator(".atlas-map").is_visible()
+        page.get_by_role("radio", name="Other").check()
+        page.locator("details").evaluate("details => details.open = false")
+        assert not page.locator(".atlas-map").is_visible()
+        page.evaluate("location.hash = '#atlas/2.3'")
+        until(page, f"{ADDRESS} === '2.3'")
+        assert page.locator(".atlas-map").is_visible()
+
+
 def test_without_script(browser: Browser, address: str, atlas_site: Path) -> None:
     """Without JavaScript and in print there is the poster, and no map."""
     context = browser.new_context(java_script_enabled=False)

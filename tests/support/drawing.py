@@ -71,12 +71,15 @@ def site_that_draws(root: Path, page: str = PAGE) -> Path:
 
 
 def site_of_maps(root: Path) -> Path:
-    """Build a site with a map of digits on its front page and two maps on another; return its
-    folder.
+    """Build a site with a map of digits on its front page, two maps on another page, and one
+    under a tab in details; return its folder.
     """
     write_site(root, MAPS, f'{SITE}[models.tiny]\npath = "tiny"\n[models.flow]\npath = "flow"\n')
     both = '{{ atlas("tiny", beside="flow", columns=2, caption="Two.", id="both") }}'
     (root / "pages" / "more.md").write_text(f"# More\n\n{both}\n")
+    tabs = 'tabs(table([["a", 1]], columns=["A", "B"]), atlas("mnist", columns=2, id="hidden"),'
+    words = f'::: details More\n{{{{ {tabs} names=["Other", "Map"]) }}}}\n:::\n'
+    (root / "pages" / "tabs.md").write_text(f"# Tabs\n\n{words}")
     write_model(root / "tiny")
     write_flow(root / "flow")
     shutil.copytree(ROOT / "models" / "mnist", root / "models" / "mnist")
