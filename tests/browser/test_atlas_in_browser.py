@@ -287,8 +287,7 @@ def test_failed_tile(browser: Browser, address: str) -> None:
       const { postMessage } = Worker.prototype;
       window.fails = true;
       Worker.prototype.postMessage = function (data) {
-        const isBroken = window.fails && data.picture?.digits === "0000";
-        if (isBroken) data = { ...data, from: { ...data.from, state: data.from.state.map(() => NaN) } };
+        if (window.fails && data.picture?.digits === "0000") data.from.state.fill(NaN);
         postMessage.call(this, data);
       };
     """
