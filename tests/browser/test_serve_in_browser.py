@@ -140,8 +140,9 @@ def test_server_that_comes_back(config: Path, page: Page) -> None:
         expect(page.get_by_text("coumt: unknown")).to_be_visible()
         write_page(config, INDEX)
         expect(page.get_by_text("Words.", exact=True)).to_be_visible()
-        server.wait_until_settled()
-        page.goto(server.address)  # else it may reload while the server ends, without its script
+        # The last version of the page, else it may reload while the server ends, without its script.
+        expect(page.locator("video")).to_be_attached()
+        page.wait_for_load_state("load")
     write_page(config, INDEX.replace("Words.", "Other words."))
     with running(config, port=port):
         expect(page.get_by_text("Other words.")).to_be_visible()
