@@ -120,11 +120,11 @@ class Ddpm(Guided):
         else:
             image = (x - noise_share * epsilon) / image_share
         image = image.clamp(-1, 1) if config.clip_sample else image
-        if config.rederive_noise:
-            epsilon = (x - image_share * image) / noise_share
-            # Those programs take 1 − ᾱ in float32, which moves ε's share by 3e-6 in a step.
-            alpha_bar_below = x.new_tensor(alpha_bar_below, device="cpu").item()
         if config.sampler == "ddim":
+            if config.rederive_noise:
+                epsilon = (x - image_share * image) / noise_share
+                # Those programs take 1 − ᾱ in float32, which moves ε's share by 3e-6 in a step.
+                alpha_bar_below = x.new_tensor(alpha_bar_below, device="cpu").item()
             variance = config.eta**2 * (1 - alpha_bar_below) / (1 - alpha_bar) * beta
             mean = (
                 math.sqrt(alpha_bar_below) * image

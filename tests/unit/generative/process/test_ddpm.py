@@ -111,6 +111,17 @@ def fed(monkeypatch: pytest.MonkeyPatch, module: str, noise: Callable[[], Tensor
     monkeypatch.setattr(f"{module}.randn_tensor", lambda *_, **__: noise())
 
 
+def test_only_ddim_rounds() -> None:
+    """DDPM has no ε to find again: `rederive_noise`, with its float32, leaves its steps exact."""
+    card = diffusion_card(250)
+    rederived = replace(card, diffusion=replace(card.diffusion, rederive_noise=True))
+    exact, other = (
+        list(reverse_process(Predictor(one, guess), start(), independent(0, [0, 1], SHAPE)))
+        for one in (card, rederived)
+    )
+    assert all(torch.equal(a.state, b.state) for a, b in zip(exact, other, strict=True))
+
+
 @pytest.mark.parametrize("schedule", [LINEAR, COSINE], ids=["linear", "cosine"])
 @pytest.mark.parametrize(
     ("levels", "every", "variance", "clip"),
