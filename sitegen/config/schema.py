@@ -206,8 +206,12 @@ class Link(TomlTable):
 class Citation(TomlTable):
     """Table `[citation]`: how to cite the paper in BibTeX."""
 
-    key: CitationKey = Field(description="The key of the BibTeX entry.")
-    year: StrictInt = Field(ge=1900, le=2200, description="The year of publication.")
+    key: CitationKey | None = Field(
+        None, description="The key of the BibTeX entry, needed without verbatim."
+    )
+    year: StrictInt | None = Field(
+        None, ge=1900, le=2200, description="The year of publication, needed without verbatim."
+    )
     type: EntryType = Field("misc", description="The kind of BibTeX entry.")
     booktitle: Text | None = Field(None, description="The proceedings that the paper is in.")
     journal: Text | None = Field(None, description="The journal that the paper is in.")
@@ -221,9 +225,10 @@ class Citation(TomlTable):
 
     @model_validator(mode="after")
     def _has_its_place(self) -> Self:
-        needed = {"article": "journal", "inproceedings": "booktitle"}.get(self.type)
-        if needed and getattr(self, needed) is None and self.verbatim is None:
-            raise ValueError(f'type = "{self.type}" needs {needed} = "…"')
+        place = {"article": "journal", "inproceedings": "booktitle"}.get(self.type)
+        for needed in ("key", "year", place):
+            if needed and getattr(self, needed) is None and self.verbatim is None:
+                raise ValueError(f'type = "{self.type}" needs {needed} = …, or a verbatim entry')
         return self
 
 

@@ -139,7 +139,7 @@ def _citation(site: Site) -> Iterator[tuple[str, str]]:
             ("author", author.name),
             *(("author_institution", name) for name in author.places),
         ]
-    tags += [("publication_date", str(site.citation.year))]
+    tags += [("publication_date", str(site.citation.year or ""))]
     tags += [("conference_title", site.citation.booktitle or "")]
     tags += [("journal_title", site.citation.journal or "")]
     tags += [("public_url", address(site, INDEX) or "")]

@@ -104,7 +104,9 @@ MESSAGES = [
         "site.toml:3: build = 0: Input should be a valid dictionary or instance of Building",
     ),
     ('title = "T"\n[citation]\nkey = "k"\nyear = 2026\ntype = "article"\nbooktitle = "B"',
-     'site.toml:2: citation: type = "article" needs journal = "…"'),
+     'site.toml:2: citation: type = "article" needs journal = …, or a verbatim entry'),
+    ('title = "T"\n[citation]\nkey = "k"',
+     'site.toml:2: citation: type = "misc" needs year = …, or a verbatim entry'),
     ('title = "T"\ntitle = "U"',
      "site.toml:2: is not TOML: Cannot overwrite a value (at end of document)"),
     ("a = 1\n[x\n", "site.toml:2: is not TOML: "
