@@ -31,7 +31,7 @@ from pydantic import (
 from pydantic.dataclasses import dataclass as validated
 
 from sitegen.core.diagnostics import SourceLocation
-from sitegen.core.site_files import OwnFile, SiteFolder, media_copy, read_own
+from sitegen.core.site_files import OwnFile, SiteFolder, media_copy, read_own, video_fault
 from sitegen.core.urls import web_url_fault
 from sitegen.core.validation import Caption, Slug, Text, reject_with
 from sitegen.figures.arguments import RULES
@@ -208,7 +208,10 @@ def read_video(path: Path) -> VideoFile:
     suffix = path.suffix.lower()
     if suffix not in _VIDEOS:
         raise ValueError("is no MP4 or WebM video, which is what browsers play")
-    return VideoFile(media_copy(path, read_own(path), suffix), _VIDEOS[suffix])
+    data = read_own(path)
+    if fault := video_fault(path, data):
+        raise ValueError(fault)
+    return VideoFile(media_copy(path, data, suffix), _VIDEOS[suffix])
 
 
 _T = TypeVar("_T")

@@ -21,6 +21,11 @@ LARGEST = 100_000_000
 VIDEOS = (".m4v", ".mp4", ".webm")
 """Endings of videos that browsers play."""
 
+# The description of an MP4's pictures, whose H.264 has 4:2:0 of 8 bits, and the codecs of a WebM.
+_STREAMS = re.compile(rb"stsd.{12}(avc[13].{78,400}?avcC.|\w{4})(.)", re.DOTALL)
+_TRACKS = re.compile(rb"\x86.(V_[\w/]+)", re.DOTALL)
+_PLAYED = re.compile(rb"avc[13].*[\x42\x4d\x64]|(vp0[89]|av01).|V_(VP8|VP9|AV1)", re.DOTALL)
+
 _ODD = re.compile(r"[\x00-\x1f\x7f-\x9f\\:?#*<>|\"]")
 _HOST = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}/")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|//")
@@ -121,6 +126,25 @@ def read_own(path: Path) -> bytes:
     if not data:
         raise ValueError("is empty")
     return data
+
+
+def video_fault(path: Path, data: bytes) -> str | None:
+    """Return why browsers do not play a video, with the command that converts it, or None."""
+    if path.suffix.lower() == ".webm":
+        streams = _TRACKS.findall(data[:100_000])  # they stand before the pictures
+    else:
+        streams = [b"".join(stream) for stream in _STREAMS.findall(data)]
+    if any(map(_PLAYED.fullmatch, streams)):
+        return None
+    names = [stream for stream in streams if not re.match(rb"mp4a|text|tmcd|sowt|Opus", stream)]
+    if not names:
+        return "holds no video that browsers play"
+    name = names[0].decode("latin-1") if names[0][:1] == b"V" else names[0][:4].decode("latin-1")
+    more = f" of the profile {names[0][-1]}" if name.startswith("avc") else ""
+    return (
+        f"is of the codec {name}{more}, which not all browsers play; convert it: ffmpeg -i "
+        f'"{path.name}" -c:v libx264 -pix_fmt yuv420p -movflags +faststart "{path.stem}-h264.mp4"'
+    )
 
 
 def own_file(uri: str, path: Path, data: bytes) -> OwnFile:

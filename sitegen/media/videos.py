@@ -8,40 +8,33 @@ from typing import NamedTuple
 import numpy as np
 
 from sitegen.core.errors import RefusedError
+from sitegen.core.files import platform_errors
+from sitegen.core.site_files import video_fault
 from sitegen.media.encoder import executable
 from sitegen.media.frames import Frame
 
-PLAYED = ("h264", "vp8", "vp9", "av1")
-"""Codecs that current browsers play."""
 # As in "Stream #0:0: Video: h264 (High) (avc1 / 0x31637661), yuv420p(tv, bt709), 64x48 [SAR".
-_STREAM = re.compile(r"Video: (\w+)[^\n]*?, (\w+)(?:\([^)\n]*\))?, (\d{1,5})x(\d{1,5})[, ]")
+_SIZE = re.compile(r"Video: [^\n]*?, (\d{1,5})x(\d{1,5})[, ]")
 _TURNED = re.compile(r"rotation of -?(90|270)\b")
 
 
 class Video(NamedTuple):
-    """Codec and format of the pixels, and size as displayed."""
+    """Size as displayed."""
 
-    codec: str
-    pixels: str
     width: int
     height: int
 
 
 def read_video(path: Path) -> Video:
-    """Return facts on a video; raise RefusedError, with a command, if browsers do not play it."""
+    """Return the size of a video; raise RefusedError if browsers do not play it."""
+    with platform_errors(path, "read"):
+        fault = video_fault(path, path.read_bytes())
     report = _ffmpeg("-i", str(path)).stderr.decode("utf-8", "replace")
-    match = _STREAM.search(report)
-    if match is None:
-        raise RefusedError(f"{path}: holds no video that ffmpeg reads")
-    codec, pixels, *size = match.groups()
-    if codec not in PLAYED or (codec == "h264" and pixels not in ("yuv420p", "yuvj420p")):
-        raise RefusedError(
-            f"{path}: is of the codec {codec} with pixels {pixels}, which not all browsers play; "
-            f"convert it: ffmpeg -i {path.name} -c:v libx264 -pix_fmt yuv420p -movflags +faststart "
-            f"{path.stem}-h264.mp4"
-        )
-    width, height = map(int, reversed(size) if _TURNED.search(report) else size)
-    return Video(codec, pixels, width, height)
+    match = _SIZE.search(report)
+    if fault or match is None:
+        raise RefusedError(f"{path}: {fault or 'holds no video that ffmpeg reads'}")
+    size = match.groups()
+    return Video(*map(int, reversed(size) if _TURNED.search(report) else size))
 
 
 def first_frame(path: Path, video: Video) -> Frame:

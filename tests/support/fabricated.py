@@ -88,11 +88,8 @@ path = "models/mnist"
 """
 """All that a site can say of its paper; one model."""
 
-MP4 = (
-    b"\0\0\0\x08ftyp\0\0\0\x6cmoov\0\0\0\x64trak\0\0\0\x5ctkhd" + bytes(40)
-    + b"\0\1\0\0" + bytes(12) + b"\0\1\0\0" + bytes(12) + b"\x40\0\0\0" + b"\0\x40\0\0\0\x24\0\0"
-)  # fmt: skip
-"""The head of a video of 64×36 pixels, and nothing else of it."""
+MP4 = b"stsd" + bytes(12) + b"avc1" + bytes(82) + b"avcC\1d"
+"""The description of a video's pictures, and nothing else of it."""
 
 
 def write_site(

@@ -22,6 +22,8 @@ from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import ConfigError
 from sitegen.core.site_files import SiteFolder
 from sitegen.html.figure_views import embed_view
+from tests.support.builders import box
+from tests.support.fabricated import MP4
 
 PLACE = SourceLocation("pages/index.md", 3)
 
@@ -29,8 +31,31 @@ PLACE = SourceLocation("pages/index.md", 3)
 def make(folder: Path, kind: str, *args: object, **kwargs: object) -> Embed:
     """Call one in a site that has a picture and a video."""
     Pillow.new("RGB", (30, 20)).save(folder / "Set up.png")
-    (folder / "talk.mp4").write_bytes(b"video")
+    (folder / "talk.mp4").write_bytes(MP4)
     return make_embed(kind, args, kwargs, PLACE, SiteFolder(folder))
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "fault"),
+    [
+        ("h265.mp4", box(b"stsd", bytes(12), b"hvc1", bytes(9)), "of the codec hvc1, which not"),
+        ("422.mp4", MP4.replace(b"avcC\1d", b"avcC\1z"), "of the codec avc1 of the profile 122"),
+        ("my talk.webm", b"\x86\x8fV_MPEGH/ISO/HEVC", 'ffmpeg -i "my talk.webm" -c:v libx264'),
+        ("text.mp4", b"text", "holds no video that browsers play"),
+        ("av1.mp4", box(b"stsd", bytes(12), b"av01", bytes(9)), None),
+        ("vp9.webm", b"\x86\x85V_VP9", None),
+    ],
+)
+def test_codecs(tmp_path: Path, name: str, data: bytes, fault: str | None) -> None:
+    """A video that browsers do not play is refused with its line, and how it is converted."""
+    (tmp_path / name).write_bytes(data)
+    if fault is None:
+        assert make(tmp_path, "video", name).files
+        return
+    with pytest.raises(ConfigError) as caught:
+        make(tmp_path, "video", name)
+    assert str(caught.value).startswith("pages/index.md:3: ")
+    assert fault in str(caught.value)
 
 
 def test_image(tmp_path: Path) -> None:

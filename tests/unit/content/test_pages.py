@@ -17,7 +17,7 @@ from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import ConfigError
 from sitegen.figures.base import Figure
 from sitegen.figures.trajectories import Trajectories
-from tests.support.fabricated import SITE, make_site, write_site
+from tests.support.fabricated import MP4, SITE, make_site, write_site
 
 
 def read(folder: Path, index: str, *available: str) -> Page:
@@ -232,7 +232,7 @@ def test_compared_shapes(tmp_path: Path) -> None:
     """A picture is compared with one of its shape in another size, or a video of its aspect."""
     for name, size in (("a.png", (40, 20)), ("b.png", (80, 40)), ("c.png", (40, 30))):
         Pillow.new("RGB", size).save(tmp_path / name)
-    (tmp_path / "v.mp4").write_bytes(b"video")
+    (tmp_path / "v.mp4").write_bytes(MP4)
     a, b, c = (f'image("{name}.png", alt="x")' for name in "abc")
     film = 'video("v.mp4", aspect="2:1")'
     texts = (f"{{{{ compare({a}, {other}, id='x') }}}}\n" for other in (b, film))
