@@ -729,6 +729,7 @@ const viewer = {
     this.seed = find(".seed") ?? {};
     this.text = find(".sample-text") ?? {};
     this.told = find("[role=status]") ?? {};
+    this.saved = find(".save") ?? {};
     when(find(".close"), "click", () => this.close());
     when(find(".earlier"), "click", () => this.turn(-1));
     when(find(".later"), "click", () => this.turn(1));
@@ -784,6 +785,7 @@ const viewer = {
     const { film, large } = link.dataset;
     const caption = link.parentElement.querySelector(".gallery-caption")?.cloneNode(true);
     this.title.textContent = fill(this.picture, { n: this.at + 1, count: links.length });
+    Object.assign(this.saved, { href: link.href, hidden: false });
     this.text.replaceChildren(...(caption?.childNodes ?? []));
     if (film) {
       const video = document.createElement("video");
@@ -818,6 +820,7 @@ const viewer = {
     Object.assign(canvas, { width: box.width, height: box.height - box.strip });
     canvas.style.setProperty("--ratio", canvas.width / canvas.height);
     canvas.classList.toggle("pixelated", clip.stage.classList.contains("pixelated"));
+    canvas.classList.toggle("plane", Boolean(clip.stage.closest(".plane")));
     clip.show(clip.shown);
   },
 
@@ -855,6 +858,7 @@ const viewer = {
     if (album) {
       this.album = null;
       this.canvas.hidden = false;
+      this.saved.hidden = true;
       this.room.replaceChildren();
       album.links[this.at].focus();
     }
@@ -1106,8 +1110,7 @@ function comparing(figure) {
   when(split, "input", move);
   new ResizeObserver(() => (split.style.height = `calc(${media.offsetHeight}px + var(--thumb))`)).observe(media);
   for (const film of films) {
-    const preload = film.poster ? "none" : "metadata"; // for its first frame
-    Object.assign(film, { controls: false, loop: true, muted: true, tabIndex: -1, preload });
+    Object.assign(film, { controls: false, loop: true, muted: true, tabIndex: -1 });
     when(film, "play pause", () => {
       button.classList.toggle("running", !film.paused);
       button.setAttribute("aria-label", film.paused ? button.dataset.play : button.dataset.pause);
@@ -1118,6 +1121,13 @@ function comparing(figure) {
   move();
 }
 
+/* Videos without a poster show their first picture once they are near. */
+const nearFilms = new IntersectionObserver(
+  (entries) => entries.forEach(({ isIntersecting, target }) => isIntersecting && (target.preload = "metadata")),
+  { rootMargin: "200px 0px" },
+);
+
+prepare(".film:not([poster])", (film) => nearFilms.observe(film));
 prepare(".compare", comparing);
 prepare(".together", together);
 prepare(".row, .grid-row, .compare", inStep);

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field, StrictStr, model_validator
 from pydantic.dataclasses import dataclass
@@ -72,7 +72,10 @@ class Trajectories(GridKind):
         numbers, columns = self.cells(sampler.card)
         trajectory = sampler.begin(self.seed, numbers, noise_std_of(self, sampler.card))
         states = displayed(trajectory, self.show)
-        return grid_job(figure, sampler.card, columns, states, samples=numbers, plain=True)
+        layout: dict[str, Any] = {"samples": numbers, "plain": True}
+        if sampler.card.recording and sampler.card.recording.points:
+            layout["parameters"] = {"points_in_the_plane": sampler.card.recording.points}
+        return grid_job(figure, sampler.card, columns, states, **layout)
 
     def describe(self, cards: Sequence[ModelCard]) -> str:
         """Describe the number of samples, their initial state and the number of steps."""

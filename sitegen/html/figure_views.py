@@ -26,6 +26,7 @@ from sitegen.core.installed import resource
 from sitegen.core.progress import megabytes, raised
 from sitegen.core.urls import relative
 from sitegen.html.views import (
+    WIDE,
     Clip,
     FigureGroup,
     FigureView,
@@ -38,7 +39,7 @@ from sitegen.html.views import (
 )
 from sitegen.media.manifest import JSON, Cells, Media, MediaFile, Record
 
-_COLUMN, _WIDE, _TALL = 576, 928, 720  # CSS pixels: of the text, of wide figures, of a height
+_COLUMN, _TALL = 576, 720  # CSS pixels: of the text, of a height
 _LANDSCAPE = 1.4  # width over height from which a clip is wide
 _ENLARGED = 9  # times that pictures are enlarged at most
 _COMFORTABLE = 400  # CSS pixels: posters of samplers are shown at most this wide
@@ -58,11 +59,17 @@ _RATE = 25.0  # GFLOP/s of the page's sampler in one thread of a laptop that is 
 
 
 def figure_view(
-    media: Media, page: str, number: str = "", caption: str = "", texts: Sequence[str] = ()
+    media: Media,
+    page: str,
+    number: str = "",
+    caption: str = "",
+    texts: Sequence[str] = (),
+    spec: Any = None,
 ) -> FigureView:
     """Return the view of a figure for the page at `page`, a path from the site's root.
 
     texts: captions of its parts
+    spec: the arguments of its call, for a gallery
     """
     record, caption = media.record, caption or media.caption
     results = results_of(record) if record.results else None
@@ -74,7 +81,7 @@ def figure_view(
             media, page, shape, True, None, choices, maps, results, number, caption=caption
         )
     if "picture-0" in record.files:
-        view = FigureView(media, page, "gallery", True, number=number, caption=caption)
+        view = FigureView(media, page, "gallery", True, number=number, caption=caption, spec=spec)
         return replace(view, items=gallery_items(view, texts))
     if record.cells is not None:
         clip = clip_view(media, record.cells)
@@ -115,7 +122,7 @@ def front_picture(media: Media) -> MediaFile | None:
 def clip_view(media: Media, cells: Cells) -> Clip:
     """Return the view of a clip, whose slider shows levels and whose cells can be opened."""
     width, height = cells.size
-    column = _WIDE if width >= _LANDSCAPE * height else min(_COLUMN, round(_TALL * width / height))
+    column = WIDE if width >= _LANDSCAPE * height else min(_COLUMN, round(_TALL * width / height))
     shown = max(1, min(column, _ENLARGED * media.record.files["gif"].width))
     steps = _steps(media)
     nodes = _nodes(media, cells) if cells.nodes else ()

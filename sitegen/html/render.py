@@ -133,10 +133,13 @@ class Book:
         uri = standalone_uri(media)
         calls = {(page.uri, call.id): call for page in self.pages for call in page.figures}
         call = calls.get((media.page, media.id))
-        caption = call.caption if call else ""
-        if isinstance(caption, InlineText):  # its links are those of the page
-            caption = caption.unlinked
-        figure = figure_view(media, uri, call.number if call else "", caption)
+        number, spec = "", None
+        words: tuple[str, ...] = ("",)
+        if call is not None:
+            number, spec, words = call.number, call.spec, (call.caption, *call.texts)
+        # Links in captions are those of the page.
+        caption, *texts = (t.unlinked if isinstance(t, InlineText) else t for t in words)
+        figure = figure_view(media, uri, number, caption, texts, spec)
         if not figure.standalone:
             return None
         assets = self.theme.assets
@@ -153,7 +156,7 @@ class Book:
             "script": script,
             "home": f"{relative(media.page, uri)}#{media.id}",
             "part": figure,
-            "viewer": figure.shape == "clip",
+            "viewer": figure.shape in ("clip", "gallery"),
         }
 
     def _parts(self, page: Page) -> tuple[FigureView | None, list[tuple[str, Any]]]:
@@ -170,8 +173,9 @@ class Book:
                 line = f"{figure.place.file}:{figure.place.line}"
                 raise TargetError(f"{line}: the figure {figure.id} has not been rendered")
             with plug_in_errors(figure.kind, f"{page.uri}: {figure.id}: "):
-                view = figure_view(media, page.uri, figure.number, figure.caption, figure.texts)
-            view = replace(view, spec=figure.spec) if view.items else view
+                view = figure_view(
+                    media, page.uri, figure.number, figure.caption, figure.texts, figure.spec
+                )
             if view.shape == "clip" and not hinted:
                 view, hinted = replace(view, hint=True), True
             views[figure.id] = view

@@ -146,6 +146,10 @@ class ModelChoice:
     labels: tuple[str, ...] = ()
 
 
+WIDE = 928
+"""CSS pixels of the width of wide figures."""
+
+
 @dataclass(frozen=True)
 class GalleryItem:
     """A picture or a video of a gallery.
@@ -195,9 +199,27 @@ class FigureView:
     @property
     def standalone(self) -> str:
         """Link to the page of only this figure; empty if there is none."""
-        if self.shape in ("gallery", "sampler", "atlas"):
+        if self.shape in ("sampler", "atlas"):
             return ""
         return relative(standalone_uri(self.media), self.page)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in CSS pixels of its pictures, of a gallery with their captions."""
+        if self.shape != "gallery":
+            picture = self.clip or self.media.record.files["image"]
+            return picture.width, picture.height
+        cell = (WIDE + 12) / self.spec.columns - 12
+        heights = [
+            cell * min(1.6, item.picture.height / item.picture.width)
+            + (25 + len(item.caption) * 7 // cell * 21 if item.caption else 0)
+            for item in self.items
+        ]
+        if self.spec.carousel:  # with its bar and buttons
+            return WIDE, round(max(heights)) + 75
+        step = self.spec.columns
+        rows = [max(heights[at : at + step]) for at in range(0, len(heights), step)]
+        return WIDE, round(sum(rows)) + 16 * (len(rows) - 1)
 
     def uri(self, name: str) -> str:
         """Return the link to one of the files."""

@@ -1,6 +1,8 @@
 """Galleries as rendered: their large view by mouse, keys and address, and without script."""
 
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ INDEX = """# A page
 
 {{ gallery("own", captions=["A *red* one", "A blue one", ""], id="all", columns=3) }}
 
-{{ gallery(["own/2.png", "own/1.png"], carousel=true, columns=1, id="row") }}
+{{ gallery(["own/2.png", "own/1.png", "tall.png"], carousel=true, columns=1, id="row") }}
 """
 
 
@@ -32,6 +34,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).mkdir()
     Image.new("RGB", (1200, 600), "red").save(folder / "own" / "1.png")
     Image.new("RGB", (300, 400), "blue").save(folder / "own" / "2.png")
+    Image.new("RGB", (30, 400), "teal").save(folder / "tall.png")
     film = write_frames(str(folder / "own" / "3.mp4"), (64, 48), fps=4)
     film.send(None)
     for shade in range(8):
@@ -58,6 +61,8 @@ def test_large_view(browser: Browser, built: Path, width: int) -> None:
         assert box["width"] <= width
         assert abs(box["width"] / box["height"] - 2) < 0.05
         assert viewer.locator("canvas").is_hidden()
+        saved = viewer.get_by_role("link", name="Save what is seen")
+        assert saved.get_attribute("href") == links.nth(0).evaluate("link => link.href")
         assert violations(page) == []
         page.keyboard.press("ArrowRight")
         expect(viewer.locator("img")).to_have_attribute("alt", "A blue one", timeout=5000)
@@ -94,6 +99,32 @@ def test_carousel(browser: Browser, built: Path) -> None:
         until(page, f"{place} > 300")
         page.locator("#row .earlier").click()
         until(page, f"{place} === 0")
+
+
+def test_a_tall_picture(browser: Browser, built: Path) -> None:
+    """It is not as wide as the others."""
+    with serving(built) as address, opened(browser, address, **SIZE) as page:
+        box = box_of(page.locator("#row img").nth(2))
+        assert box["height"] < 1.7 * box["width"]
+
+
+SIZE: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
+
+
+def test_in_another_page(browser: Browser, built: Path) -> None:
+    """The line for a frame has room for the whole gallery, whose pictures open there."""
+    with serving(built) as address, opened(browser, address, **SIZE) as page:
+        lines = [code.text_content() or "" for code in page.locator(".framing code").all()]
+        for line in lines:
+            pattern = r'src="([^"]+)".* width="(\d+)" height="(\d+)"'
+            link, width, height = re.findall(pattern, line)[0]
+            page.set_viewport_size({"width": int(width), "height": int(height)})
+            page.goto(link)
+            assert page.evaluate("document.documentElement.scrollHeight") <= int(height)
+            assert box_of(page.locator("#content"))["height"] > int(height) - 200
+            page.locator(".gallery-link").first.click()
+            expect(page.locator("#viewer img")).to_be_visible(timeout=5000)
+        assert len(lines) == 2
 
 
 def test_without_script(browser: Browser, built: Path) -> None:

@@ -86,6 +86,22 @@ def test_before_and_after(browser: Browser, built: Path, width: int) -> None:
         assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
+def test_width_of_the_slider(browser: Browser, built: Path) -> None:
+    """Its line is where the parts meet: it is as wide as they are, for pictures and videos."""
+    with serving(built) as address, opened(browser, address, viewport=size(1280)) as page:
+        for sides in page.locator(".sides").all():
+            widths = {box_of(part)["width"] for part in [sides, *sides.locator(".view").all()]}
+            assert len(widths) == 1
+
+
+def test_first_pictures_of_videos(browser: Browser, built: Path) -> None:
+    """A video without a poster shows its first picture once it is near, and does not play."""
+    with serving(built) as address, opened(browser, address) as page:
+        page.locator("#grid video").first.scroll_into_view_if_needed()
+        until(page, "document.querySelector('#grid video').readyState > 0")
+        assert page.evaluate("document.querySelector('#grid video').paused")
+
+
 def size(width: int) -> Any:
     """A window of that width."""
     return {"width": width, "height": 900}

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 PICTURES = (".avif", ".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 ARRAYS = (".npy", ".npz")
 """Endings of files that a gallery shows."""
+OTHERS = (".avi", ".gif", ".heic", ".jxl", ".mkv", ".mov", ".svg")
+"""Endings of pictures and videos that it refuses, in a folder as well."""
 MOST, FEW = 200, 36
 """Items of a gallery at most, and those of a file of samples if their number is not given."""
 
@@ -43,7 +45,7 @@ def _found(names: Any, info: ValidationInfo) -> tuple[str, ...]:
     files = list[str]()
     for name in map(str, names):
         try:
-            for file in folder.listed(name, (*PICTURES, *VIDEOS)):
+            for file in folder.listed(name, (*PICTURES, *VIDEOS, *OTHERS)):
                 folder.find(file, limit=None if file.endswith(ARRAYS) else LARGEST)
                 files.append(file)
         except ValueError as error:

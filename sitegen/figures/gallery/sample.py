@@ -69,14 +69,16 @@ def own_files(figure: Figure, files: Sequence[str], numbers: Sequence[int]) -> l
             items.append(Item(name, "", 0, partial(first_frame, path, video), video))
         else:
             with opened_picture(path, path) as image:
+                if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
+                    raise ValueError("it moves or has pages; save it as MP4 or as one picture")
                 side = max(image.size)
             items.append(Item(name, "", side, partial(_picture, figure, path, number)))
     return items
 
 
 def _picture(figure: Figure, path: Path, number: int) -> Frame:
-    """Return a picture (H, W, 3) of a gallery."""
-    pixels = read_picture(path, data=figure.read("files", number))
+    """Return a picture (H, W, 3) of a gallery, (H, W, 4) if it has transparent pixels."""
+    pixels = read_picture(path, data=figure.read("files", number), transparent=True)
     return np.repeat(pixels[..., None], 3, 2) if pixels.ndim == 2 else pixels
 
 

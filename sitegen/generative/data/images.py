@@ -180,12 +180,19 @@ def find_pictures(folder: Path) -> list[Path]:
     return sorted(path for path in files if "/." not in f"/{path.relative_to(folder).as_posix()}")
 
 
-def read_picture(file: Path, image_size: int | None = None, data: bytes | None = None) -> RawImage:
-    """Return a picture, (H, W) when it has no colour, else (H, W, 3).
+def read_picture(
+    file: Path,
+    image_size: int | None = None,
+    data: bytes | None = None,
+    *,
+    transparent: bool = False,
+) -> RawImage:
+    """Return a picture, (H, W) when it has no colour, else (H, W, 3), or (H, W, 4) with alpha.
 
     With `image_size` its middle square is scaled to that side. `data` is the content of the file,
     if it was read before. Raises RefusedError for a file that cannot be read or has too many
-    pixels, and for pixels whose meaning is not certain: transparent ones, or of 32 bits.
+    pixels, and for pixels whose meaning is not certain: of 32 bits, or transparent ones unless
+    the picture may be `transparent`.
     """
     if data is None:
         # Opening a pipe would wait for a writer.
@@ -206,6 +213,8 @@ def read_picture(file: Path, image_size: int | None = None, data: bytes | None =
         else:
             alpha = opened.convert("RGBA").getchannel("A") if opened.has_transparency_data else None
             if alpha is not None and alpha.getextrema()[0] != 255:
+                if transparent:
+                    return np.asarray(opened.convert("RGBA"))
                 raise ValueError("it has transparent pixels; put it on a background first")
             pixels = np.asarray(opened.convert("L" if opened.mode in ("1", "L", "LA") else "RGB"))
     grey = pixels.ndim == 3 and bool((pixels == pixels[..., :1]).all())
