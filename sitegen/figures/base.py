@@ -295,17 +295,21 @@ def steps(card: ModelCard) -> str:
 
 def evaluations(kind: FigureKind, cards: Sequence[ModelCard]) -> tuple[int, ...]:
     """Return about how many images the network of each model evaluates."""
-    counts = []
-    for card in cards:
-        if "network" not in card.abilities:
-            counts.append(0)
-            continue
-        times, visited = float(card.evaluations), card.visited_levels[:-1]
-        if kind.guidance:  # which evaluates again the networks that take labels
-            labelled = sum(card.networks[card.band_at(k)].classes is not None for k in visited)
-            times *= 1 + labelled / len(visited)
-        counts.append(round(kind.states(card) * times))
-    return tuple(counts)
+    return tuple(
+        round(kind.states(card) * step_evaluations(kind, card))
+        if "network" in card.abilities
+        else 0
+        for card in cards
+    )
+
+
+def step_evaluations(kind: FigureKind, card: ModelCard) -> float:
+    """Return the mean number of the network's evaluations in a step, with guidance."""
+    if not kind.guidance:  # which evaluates again the networks that take labels
+        return card.evaluations
+    visited = card.visited_levels[:-1]
+    labelled = sum(card.networks[card.band_at(k)].classes is not None for k in visited)
+    return card.evaluations * (1 + labelled / len(visited))
 
 
 @validated(frozen=True, config=RULES)

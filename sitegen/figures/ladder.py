@@ -11,7 +11,14 @@ from pydantic_core import ArgsKwargs
 
 from sitegen.core.diagnostics import listed
 from sitegen.figures.arguments import RULES, Fps, ModelName, SamplerName, Seed
-from sitegen.figures.base import ChosenKind, Figure, lacking, named, sampled_as
+from sitegen.figures.base import (
+    ChosenKind,
+    Figure,
+    lacking,
+    named,
+    sampled_as,
+    step_evaluations,
+)
 from sitegen.generative.card.card import ModelCard
 
 if TYPE_CHECKING:
@@ -156,11 +163,21 @@ class Ladder(ChosenKind):
 
 
 def column_names(kind: Ladder, cards: Sequence[ModelCard]) -> tuple[str, ...]:
-    """Return the method of each column, if they differ, and its evaluations of the network."""
-    methods = len({card.label for card in cards}) > 1 or len(kind.models) > 1
-    twice = 2 if kind.guidance else 1
-    counts = [twice * card.steps * card.evaluations for card in cards]
+    """Return the method of each column, if they differ, and its evaluations of the network.
+
+    Methods that share a label, as all solvers of flows do, have the names in the call instead.
+    """
+    methods = {
+        (model, name): card.label for (model, _, name), card in zip(kind.ways, cards, strict=True)
+    }
+    if len({*methods.values()}) < len(methods):
+        for (model, name), label in methods.items():
+            parts = [model] * (len(kind.models) > 1) + [name or label] * (len(kind.samplers) > 1)
+            methods[model, name] = " ".join(parts)
+    counts = [str(round(card.steps * step_evaluations(kind, card))) for card in cards]
+    if len(methods) == 1:
+        return tuple(counts)
     return tuple(
-        f"{card.label} {count}" if methods else str(count)
-        for card, count in zip(cards, counts, strict=True)
+        f"{methods[model, name]} {count}"
+        for (model, _, name), count in zip(kind.ways, counts, strict=True)
     )

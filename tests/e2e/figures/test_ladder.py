@@ -8,10 +8,13 @@ import pytest
 from sitegen.builder.plan import plan
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import SitegenError
+from sitegen.figures.ladder import Ladder, column_names
+from sitegen.generative.card.card import ModelCard, read_card
 from sitegen.media.frames import to_uint8
 from sitegen.sampling.models import load_sampler
 from tests.support.builders import CPU
 from tests.support.calling import make_figure
+from tests.support.paths import ROOT
 from tests.support.tinyfigures import Sources, job, states
 
 
@@ -44,6 +47,29 @@ def test_several_models(sources: Sources) -> None:
     both: dict[str, Any] = {"models": ["cascade", "noise"], "steps": [None, 3], "count": 2}
     figure = make_figure("ladder", (), both, place, set(sources))
     assert figure.spec.models == ("cascade", "noise")
+
+
+def names_of(card: ModelCard, **arguments: Any) -> tuple[str, ...]:
+    """Return the names of a ladder's columns, whose models all have this card."""
+    spec = make_figure("ladder", ("noise",), arguments, SourceLocation("index.md", 1)).spec
+    assert isinstance(spec, Ladder)
+    return column_names(spec, spec.cards([card] * len(spec.models)))
+
+
+def test_columns_of_one_label(sources: Sources) -> None:
+    """Methods that share a label are told apart by the names in the call."""
+    card = sources["noise"].card
+    solvers = names_of(card, steps=[2, 3], samplers=["dpm++", "dpm++2m"])
+    assert solvers == ("dpm++ 2", "dpm++ 3", "dpm++2m 2", "dpm++2m 3")
+    assert names_of(card, steps=[2, 3], also="b") == ("noise 2", "noise 3", "b 2", "b 3")
+
+
+def test_guidance_counts_where_networks_take_labels() -> None:
+    """The numbers over the columns count the finest networks of a cascade once."""
+    card = read_card(ROOT / "models" / "mnist")
+    counts = [sum(2 - (k <= 37) for k in card.visited_levels[:-1]), 2 * 5 - 1]
+    names = names_of(card, steps=[None, 5], labels="3", guidance=1.0)
+    assert names == tuple(map(str, counts))
 
 
 def test_other_steps_of_a_figure(sources: Sources) -> None:
