@@ -125,7 +125,9 @@ class Renoise(ChosenKind):
         cells = Cells(across * len(levels), width, height, across, 1, True)
         symbol, unit = axis.symbol.partition("_")[0], axis.unit and f" {axis.unit}"
         names = [f"{symbol} = {axis.values[level]:.3g}{unit}" for level in levels]
-        cells = captioned(cells, [t for name in names for t in ("given", *[name] * len(numbers))])
+        labels = [f"{label}, " for label in self.cell_texts(card)] or [""] * len(numbers)
+        texts = [t for name in names for t in ("given", *(label + name for label in labels))]
+        cells = captioned(cells, texts)
         return stretched_job(
             figure,
             card,

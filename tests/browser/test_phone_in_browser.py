@@ -21,6 +21,8 @@ PAGE = """
 {{ trajectories("heat", count=24, columns=12, id="grid") }}
 
 {{ interpolation("heat", ddpm="noise", points=3, hold=1, ddim_steps=2, id="way") }}
+
+{{ ladder("noise", steps=(2, 3), count=12, id="steps") }}
 """
 SITE = """
 title = "A title"
@@ -58,6 +60,15 @@ DRAWN = """id => {
   const shown = canvas?.checkVisibility() ? canvas : stage.querySelector("video");
   return [shown.localName, stage.clientWidth / stage.clientHeight, shown.width / shown.height];
 }"""
+
+
+def test_heads_of_a_narrow_ladder(browser: Browser, address: str) -> None:
+    """The heads are over their columns where a slider is wider than the clip."""
+    for size in (PHONE, DESK):
+        with opened(browser, address, viewport=size) as page:
+            parts = (".panels", ".stage", ".scrubber")
+            heads, stage, slider = (box_of(page.locator(f"#steps {part}")) for part in parts)
+            assert heads["width"] == stage["width"] < slider["width"]
 
 
 def test_arrangements(browser: Browser, address: str) -> None:

@@ -13,6 +13,7 @@ from sitegen.builder.plan import plan
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import ConfigError
 from sitegen.figures.clips import FRAMES
+from sitegen.generative.card.labels import LabelsConfig
 from sitegen.generative.maths.noise import Purpose, independent, normal
 from sitegen.generative.process.ddpm import Ddpm
 from sitegen.generative.process.protocol import process_of
@@ -23,7 +24,7 @@ from tests.e2e.figures.test_stills_sample import finished, tiles
 from tests.support.builders import CPU
 from tests.support.calling import make_figure
 from tests.support.tinyfigures import SIDE, Sources, job, states
-from tests.support.tinymodel import write_flow
+from tests.support.tinymodel import write_flow, write_model
 
 PLACE = SourceLocation("index.md", 1)
 
@@ -105,6 +106,21 @@ def test_renoise(sources: Sources, pictures: Path, ddpm: Sampler) -> None:
         assert np.abs(last[1:].astype(int) - wanted).max() <= 1
     assert made.clip is not None
     assert made.clip.cells.texts == ("given", "t = 2", "t = 2", "given", "t = 4", "t = 4")
+
+
+def test_renoise_with_labels(pictures: Path, tmp_path: Path) -> None:
+    """Where a row has several classes, each stands under its pictures, before the level."""
+    names = ("cat", "dog")
+    folder = write_model(
+        tmp_path / "pets", num_classes=3, norm_groups=8, labels=LabelsConfig(names)
+    )
+    sources = {"pets": model_source("pets", folder)}
+    made = job(
+        sources, "renoise", "pets", pictures, image="one.png", levels=[2], labels="all", count=2
+    )
+    assert made.clip is not None
+    given, cat, dog = made.clip.cells.texts
+    assert (given, cat[:7], dog[:7]) == ("given", "cat, σ ", "dog, σ ")
 
 
 @pytest.mark.parametrize("name", ["tiny", "cascade", "noise"])
