@@ -51,7 +51,8 @@ class Interpolation(ComparedKind):
     ] = FIRST
     chosen_from: ChosenFrom = None
     images: Annotated[
-        tuple[OwnPicture, OwnPicture] | None,
+        tuple[OwnPicture, ...] | None,
+        must('two pictures, as in ["a.png", "b.png"]', lambda v: v is None or len(v) == 2),
         Field(
             description="Two pictures in the site's folder to begin and end with, not samples.",
             json_schema_extra=FILE,

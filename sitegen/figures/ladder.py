@@ -53,10 +53,14 @@ class Ladder(ChosenKind):
     )
     # The same argument as of other kinds, for each column.
     steps: StepCounts = Field(  # type: ignore[assignment]
-        default=(None,), description="Numbers of steps, a column each; the card's if none."
+        default=(None,),
+        min_length=1,
+        description="Numbers of steps, a column each; the card's if none.",
     )
     samplers: Annotated[tuple[SamplerName, ...], BeforeValidator(_several)] = Field(
-        default=(None,), description="Samplers of a DDPM, a flow or EDM, a group of columns each."
+        default=(None,),
+        min_length=1,
+        description="Samplers of a DDPM, a flow or EDM, a group of columns each.",
     )
     sampler_name: None = Field(default=None, description="That of the card.", init=False)
     count: StrictInt = Field(default=4, ge=1, le=100, description="How many rows, of a noise each.")

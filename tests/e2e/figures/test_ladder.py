@@ -36,6 +36,14 @@ def test_columns_share_the_noise_of_their_row(sources: Sources) -> None:
     assert not np.array_equal(last[:, 2], last[:, 3])
 
 
+def test_no_columns(sources: Sources) -> None:
+    """Empty lists of steps or samplers are refused."""
+    place = SourceLocation("index.md", 1)
+    for arguments in ({"steps": ()}, {"samplers": ()}):
+        with pytest.raises(SitegenError, match=r"index.md:1: .* at least 1 item"):
+            make_figure("ladder", ("noise",), arguments, place, set(sources))
+
+
 def test_several_models(sources: Sources) -> None:
     """`models` names all; heat dissipation that can jump takes other steps, too."""
     made = job(sources, "ladder", "cascade", also="noise", steps=(None, 3), count=2)
