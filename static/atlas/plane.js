@@ -142,7 +142,8 @@ export class Plane {
     const whole = (name) => new URL(this.box.dataset[name], document.baseURI).href;
     try {
       const pool = new WorkerPool((data) => this.#hear(data), (fault) => this.#lose(fault));
-      Object.assign(this, { pool, most: room() });
+      // The page keeps a core: on two, a worker on each made it wait for up to 140 ms, and not faster.
+      Object.assign(this, { pool, most: Math.max(1, room() - 1) });
       pool.pause(Boolean(this.isPaused));
       await pool.open({ model: whole("model"), weights: whole("weights") }, this.fetching);
       if (this.pool !== pool) return; // all memory was given back meanwhile

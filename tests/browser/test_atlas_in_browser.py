@@ -314,6 +314,14 @@ def test_saved_data(browser: Browser, address: str) -> None:
         assert page.evaluate(f"{FETCHED}.length") == 2
 
 
+def test_the_page_keeps_a_core(browser: Browser, address: str) -> None:
+    """On two cores a single worker draws, so that the page answers meanwhile."""
+    cores = "Object.defineProperty(navigator, 'hardwareConcurrency', { value: 2 })"
+    with opened(browser, f"{address}#atlas/0.00000", cores, reduced_motion="reduce") as page:
+        until(page, DONE)
+        assert len(page.workers) == 1
+
+
 def test_memory_of_a_map_out_of_view(browser: Browser, address: str) -> None:
     """A map that is out of view for a minute ends its workers; back in view it draws again."""
     options: Any = {"viewport": {"width": 1280, "height": 400}, "reduced_motion": "reduce"}
