@@ -287,7 +287,10 @@ def test_failed_tile(browser: Browser, address: str) -> None:
       const { postMessage } = Worker.prototype;
       window.fails = true;
       Worker.prototype.postMessage = function (data) {
-        if (window.fails && data.picture?.digits === "0000") data.from.state.fill(NaN);
+        if (window.fails && data.picture?.digits === "0000") {
+          const state = data.from.state.map(() => NaN); // a copy, since other tiles start from it
+          data = { ...data, from: { ...data.from, state } };
+        }
         postMessage.call(this, data);
       };
     """

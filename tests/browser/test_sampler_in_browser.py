@@ -56,7 +56,6 @@ HUES = ("red", "amber", "lime", "green", "cyan", "blue", "violet", "pink")
 DRAWING = ("Four more", "Other details")
 REST = 24  # frames for which a film stays at its end
 SAVING = ("Save PNG", "Save film", "Copy link")
-BEGUN = "Number(document.querySelector('.sampler-readout b').textContent) > 0"
 WHY = "document.querySelector('.sampler-why').checkVisibility()"
 PIXELS = """canvas => {
   const pen = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d');
@@ -391,13 +390,26 @@ STOP = "document.activeElement.closest('fieldset, .sampler-bar, .sampler-scrubbe
 LABELS = ["sampler-labels"] * 2  # the classes and the guidance
 
 
+# From within the page, since a digit may be done before a test hears that it has begun.
+WHEN_BEGUN = """() => {
+  const level = document.querySelector('.sampler-readout b');
+  new MutationObserver((_, observer) => {
+    if (!Number(level.textContent)) return;
+    observer.disconnect();
+    %s
+  }).observe(level, { childList: true, characterData: true, subtree: true });
+}"""
+_PRESS = "new KeyboardEvent('keydown', { key: 'Escape', bubbles: true })"
+ESCAPE = WHEN_BEGUN % f"document.activeElement.dispatchEvent({_PRESS});"
+LEAVE = WHEN_BEGUN % "scrollTo(0, document.body.scrollHeight); window.hasLeft = true;"
+
+
 def test_by_keyboard_alone(browser: Browser, address: str) -> None:
     """Enter draws, Escape stops, and the buttons are one stop of Tab with arrows between them."""
     with opened(browser, address) as page:
         page.locator(".sampler-new").focus()
+        page.evaluate(ESCAPE)
         page.keyboard.press("Enter")
-        until(page, BEGUN)
-        page.keyboard.press("Escape")
         until(page, "document.querySelector('.sampler-told').textContent === 'Stopped.'")
         assert 0 < level(page) < 100
         assert page.evaluate("document.activeElement.textContent") == "New sample"
@@ -435,18 +447,6 @@ def test_stopped_before_the_model_has_come(browser: Browser, drawing_site: Path)
         page.locator(".sampler-new").press("Enter")
         wait(page)
         assert page.evaluate(controls)
-
-
-# From within the page, since a digit may be done before a test hears that it has begun.
-LEAVE = """() => {
-  const level = document.querySelector('.sampler-readout b');
-  new MutationObserver((_, observer) => {
-    if (!Number(level.textContent)) return;
-    observer.disconnect();
-    scrollTo(0, document.body.scrollHeight);
-    window.hasLeft = true;
-  }).observe(level, { childList: true, characterData: true, subtree: true });
-}"""
 
 
 def test_out_of_sight_it_waits(browser: Browser, address: str) -> None:

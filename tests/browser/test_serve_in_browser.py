@@ -140,7 +140,7 @@ def test_server_that_comes_back(config: Path, page: Page) -> None:
         expect(page.get_by_text("coumt: unknown")).to_be_visible()
         write_page(config, INDEX)
         expect(page.get_by_text("Words.", exact=True)).to_be_visible()
-        # The last version of the page, else it may reload while the server ends, without its script.
+        # Its last version, else it may reload while the server ends, without its script.
         expect(page.locator("video")).to_be_attached()
         page.wait_for_load_state("load")
     write_page(config, INDEX.replace("Words.", "Other words."))
