@@ -278,7 +278,10 @@ def axis_of(media: Media) -> tuple[str, str, Mapping[int, float]]:
     # Such an axis only repeats the level, which the page shows anyway.
     if repeats and (axis.symbol, axis.unit) in (("t", ""), ("level", "")):
         return "", "", {}
-    return axis.symbol, axis.unit, {level: axis.values[level] for level in levels}
+    values = {level: axis.values[level] for level in levels}
+    if all(value == round(value) for value in values.values()):  # as the steps of a training
+        return axis.symbol, axis.unit, {level: round(value) for level, value in values.items()}
+    return axis.symbol, axis.unit, values
 
 
 def scale(sigma: float) -> str:
@@ -290,6 +293,8 @@ def scale(sigma: float) -> str:
         return f"{sigma:.1g}"
     if abs(sigma) >= 1e9:
         return f"{sigma:.4g}".replace("e+0", "e").replace("e+", "e")
+    if isinstance(sigma, int):
+        return f"{sigma}"
     if sigma == 0 or abs(sigma) >= 1:
         return f"{sigma:.1f}" if sigma else "0"
     digits = (f"{sigma:.{count}f}" for count in range(2, 10))

@@ -32,6 +32,7 @@ from sitegen.config.schema import (
     load_site,
 )
 from sitegen.content.embeds import EMBEDS
+from sitegen.content.groups import GROUPS
 from sitegen.content.pages import read_pages
 from sitegen.core.errors import ConfigError, PlatformError
 from sitegen.figures.registry import figure_kinds
@@ -55,7 +56,8 @@ def test_files(new: Path) -> None:
     wanted = ".github/workflows/pages.yml .gitignore pages/index.md requirements-render.txt"
     assert found == FILES == [*wanted.split(), "site.toml"]
     text = (new / "pages/index.md").read_text()
-    assert {*figure_kinds(), *EMBEDS, "teaser", "tabs"} <= set(re.findall(r"(\w+)\(", text))
+    assert {*figure_kinds(), *EMBEDS, *GROUPS} - {"beside"} <= set(re.findall(r"(\w+)\(", text))
+    assert "\n::: details " in text
     (page,) = read_pages(load_site(new / "site.toml"))
     assert {figure.kind for figure in page.figures} == set(figure_kinds()) - {"gallery"}
     assert all(figure.caption for figure in page.figures)

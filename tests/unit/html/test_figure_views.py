@@ -90,7 +90,7 @@ def test_axis() -> None:
     """Values are those of levels on the axis, unless they repeat the level."""
     assert clip(axis=MediaAxis("t", "", (0.0, 1.0, 2.0))).steps.values == ""
     assert clip(axis=MediaAxis("t", "", (0.0, 1.0))).steps.values == ""
-    assert clip(axis=MediaAxis("σ", "px", (0.0, 1.0, 2.0))).steps.values == "2.0 1.0 0"
+    assert clip(axis=MediaAxis("σ", "px", (0.0, 1.0, 2.0))).steps.values == "2 1 0"
 
 
 def grouped(kind: str, *figures: FigureView, names: tuple[str, ...] = ()) -> FigureGroup:
