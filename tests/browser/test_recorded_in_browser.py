@@ -1,11 +1,13 @@
 """Figures of recordings with captions, as they are rendered: their texts, and their large view."""
 
+import io
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, expect
 
 from sitegen.builder.pipeline import build
@@ -23,6 +25,7 @@ SITE = """title = "A site"
 [models]
 run = { path = "models/run" }
 wide = { path = "models/wide" }
+plane = { path = "models/plane" }
 """
 INDEX = """# A page
 
@@ -36,6 +39,12 @@ WIDE = """# Wide
 
 {{ hierarchy("wide", id="tree") }}
 """
+PLANE = """# Plane
+
+{{ trajectories("plane", count=1, id="points") }}
+
+{{ compare(trajectories("plane", count=1), trajectories("run", count=1), id="both") }}
+"""
 CAPTIONS = ["a cat in a hat", "a dog"]
 
 
@@ -43,9 +52,12 @@ CAPTIONS = ["a cat in a hat", "a dog"]
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built page; the second sample is light at its end, and the first one dark."""
     folder = tmp_path_factory.mktemp("recorded")
-    model, wide = folder / "models" / "run", folder / "models" / "wide"
-    for each in (model, wide):
+    model, wide, plane = (folder / "models" / name for name in ("run", "wide", "plane"))
+    for each in (model, wide, plane):
         each.mkdir(parents=True)
+    with record(plane / "recording.npz", axis=("step", ""), range=(-1, 1)) as rec:
+        for step in range(0, 100, 25):
+            rec(step, np.full((2, 2), step / 100), velocity=np.ones((2, 2)))
     with record(wide / "recording.npz", range=(0, 1), captions=CAPTIONS) as rec:
         rec(2, np.full((1, 3, 24, 60), 0.3))
         rec(1, np.full((2, 3, 24, 60), 0.6), parents=[0, 0])
@@ -54,12 +66,13 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for value in (2, 1, 0):
             ends = np.array([0.1, 0.9]).reshape(2, 1, 1, 1)
             rec(value, np.broadcast_to(ends if value == 0 else 0.5 + 0 * ends, (2, 1, 24, 24)))
-    for each in (model, wide):
+    for each in (model, wide, plane):
         card = recorded_card(open_recording(each / "recording.npz"))
         (each / "model.toml").write_text(replace(card, weights=FileRef("recording.npz")).to_toml())
     (folder / "pages").mkdir()
     (folder / "pages" / "index.md").write_text(INDEX)
     (folder / "pages" / "wide.md").write_text(WIDE)
+    (folder / "pages" / "plane.md").write_text(PLANE)
     (folder / "site.toml").write_text(SITE)
     build(folder / "site.toml", BuildOptions(CPU), FigureRenderer, Silent())
     return folder / "build"
@@ -119,3 +132,35 @@ def test_wide_pictures(browser: Browser, built: Path, width: int, id: str) -> No
         assert box["width"] > 1.5 * box["height"] / 1.6
         assert stage["x"] - 1 <= box["x"] <= stage["x"] + stage["width"] + 1
         assert violations(page) == []
+
+
+@pytest.mark.parametrize(("scheme", "shade"), [("light", 255), ("dark", 20)])
+def test_points(
+    browser: Browser, built: Path, scheme: Literal["light", "dark"], shade: int
+) -> None:
+    """Their ground is light or dark as the page is, also in the large view."""
+    with (
+        serving(built) as address,
+        opened(browser, f"{address}plane/", color_scheme=scheme, reduced_motion="reduce") as page,
+    ):
+        stage = page.locator("#points .stage")
+        expect(page.locator("#points .readout")).to_contain_text("step = 75", timeout=5000)
+        page.locator("#points .cell-button").click()
+        for place in (page.locator("#viewer canvas"), stage):
+            with Image.open(io.BytesIO(place.screenshot())) as shot:
+                pixel = shot.convert("L").getpixel((shot.width // 3, shot.height // 5))
+            assert isinstance(pixel, int)
+            assert abs(pixel - shade) < 5
+            page.keyboard.press("Escape")
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_compared_clips_that_differ(browser: Browser, built: Path, width: int) -> None:
+    """The level of each is below the handle, on its side."""
+    size = {"width": width, "height": 900}
+    with serving(built) as address, opened(browser, f"{address}plane/", viewport=size) as page:
+        both = page.locator("#both")
+        left, right = (box_of(readout) for readout in both.locator(".side .readout").all())
+        handle = box_of(both.locator(".split"))
+        assert left["x"] + left["width"] <= right["x"]
+        assert min(left["y"], right["y"]) >= handle["y"] + handle["height"] - 1
