@@ -177,8 +177,9 @@ def group_fault(group: Group) -> str | None:
             return f"has {len(group.rows)} headings for {rows} rows of {group.columns}"
     if group.kind == COMPARE:
         shapes = [part.shape for part in group.parts if isinstance(part, Embed)]
-        if None in shapes:
-            return "should compare figures, pictures and videos of the site"
+        kinds = {part.kind for part in group.parts if isinstance(part, Figure)}
+        if None in shapes or kinds & {"atlas", "gallery", "sampler"}:
+            return "should compare clips, drawings, pictures and videos of the site"
         ratios = [shape[0] / shape[1] for shape in shapes if shape]
         if max(ratios, default=1) > _SHAPES_DIFFER * min(ratios, default=1):
             sizes = " and ".join(f"{shape[0]} × {shape[1]}" for shape in shapes if shape)
