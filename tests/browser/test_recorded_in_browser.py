@@ -44,6 +44,8 @@ PLANE = """# Plane
 {{ trajectories("plane", count=1, id="points") }}
 
 {{ compare(trajectories("plane", count=1), trajectories("run", count=1), id="both") }}
+
+{{ compare(image("teal.png", alt="Teal"), trajectories("plane", count=1), id="mixed") }}
 """
 CAPTIONS = ["a cat in a hat", "a dog"]
 
@@ -69,6 +71,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for each in (model, wide, plane):
         card = recorded_card(open_recording(each / "recording.npz"))
         (each / "model.toml").write_text(replace(card, weights=FileRef("recording.npz")).to_toml())
+    Image.new("RGB", (480, 480), "teal").save(folder / "teal.png")
     (folder / "pages").mkdir()
     (folder / "pages" / "index.md").write_text(INDEX)
     (folder / "pages" / "wide.md").write_text(WIDE)
@@ -156,7 +159,7 @@ def test_points(
 
 @pytest.mark.parametrize("width", [390, 1280])
 def test_compared_clips_that_differ(browser: Browser, built: Path, width: int) -> None:
-    """The level of each is below the handle, on its side."""
+    """The level of each is below the handle, on its side, and so is the slider of one clip."""
     size = {"width": width, "height": 900}
     with serving(built) as address, opened(browser, f"{address}plane/", viewport=size) as page:
         both = page.locator("#both")
@@ -164,3 +167,7 @@ def test_compared_clips_that_differ(browser: Browser, built: Path, width: int) -
         handle = box_of(both.locator(".split"))
         assert left["x"] + left["width"] <= right["x"]
         assert min(left["y"], right["y"]) >= handle["y"] + handle["height"] - 1
+        scrubber, handle = (
+            box_of(page.locator(f"#mixed .{name}")) for name in ("scrubber", "split")
+        )
+        assert scrubber["y"] >= handle["y"] + handle["height"] - 1
