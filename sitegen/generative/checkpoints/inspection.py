@@ -157,7 +157,7 @@ class CheckpointInfo:
             pairs["labels"] = f"{classes} classes, the rows of label_emb"
         if self.problems:
             pairs["not supported"] = "; ".join(self.problems)
-        elif self.card is None and (added := self._added()):
+        elif self.card is None and self.architecture and (added := self._added()):
             pairs["sitegen add"] = added
         if self.schedule_levels is not None and self.diffusion is None:
             pairs["blur schedule"] = f"{self.schedule_levels} levels, in the file"

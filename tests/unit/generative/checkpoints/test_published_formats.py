@@ -303,6 +303,11 @@ def test_openai_inspected(tmp_path: Path) -> None:
     assert "program           improved-diffusion, guided-diffusion or related" in text
     assert "labels            4 classes" in text
     assert "a DDPM with a learned variance" in text
+    weights = torch.load(of_openai("guided", tmp_path)[0], weights_only=True)
+    del weights["time_embed.0.weight"]  # as a network that sitegen does not have
+    text = inspect_checkpoint(save(weights, tmp_path / "other.pt")).to_text()
+    assert "sitegen does not have this network" in text
+    assert "sitegen add   " not in text
     path, _ = of_openai("onestep", tmp_path)
     text = inspect_checkpoint(path).to_text()
     assert "program           consistency_models" in text
