@@ -279,9 +279,9 @@ def axis_of(media: Media) -> tuple[str, str, Mapping[int, float]]:
     if repeats and (axis.symbol, axis.unit) in (("t", ""), ("level", "")):
         return "", "", {}
     values = {level: axis.values[level] for level in levels}
-    if all(value == round(value) for value in values.values()):  # as the steps of a training
-        return axis.symbol, axis.unit, {level: round(value) for level, value in values.items()}
-    return axis.symbol, axis.unit, values
+    are_whole = all(value == round(value) for value in values.values())  # as steps of a training
+    number: type[int | float] = int if are_whole else float
+    return axis.symbol, axis.unit, {level: number(value) for level, value in values.items()}
 
 
 def scale(sigma: float) -> str:
