@@ -15,7 +15,7 @@ from sitegen.generative.process.karras import NoiseLevels
 from sitegen.generative.process.sde import SdeConfig
 from tests.support.builders import page
 from tests.support.forked import sitegen
-from tests.support.tinymodel import write_ddpm
+from tests.support.tinymodel import write_ddpm, write_flow
 
 CARDS: dict[str, dict[str, Any]] = {
     "edm": {"kind": "edm", "edm": EdmConfig()},
@@ -44,6 +44,8 @@ def site(tmp_path: Path) -> Path:
     for name, changes in CARDS.items():
         write_ddpm(tmp_path / "models" / name, **{"diffusion": None, **changes})
         text += f'[models.{name}]\npath = "models/{name}"\n'
+    write_flow(tmp_path / "models" / "flow")
+    text += '[models.flow]\npath = "models/flow"\n'
     (tmp_path / "site.toml").write_text(text)
     return tmp_path
 
@@ -95,13 +97,17 @@ def test_given_pictures_of_every_process(site: Path) -> None:
     Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8) * 3).save(site / "own.png")
     calls = [
         f'{kind}("{name}", image="own.png", {more})'
-        for name in CARDS
-        if name != "consistency"
+        for name in (*CARDS, "flow")
         for kind, more in (("process", "columns=2"), ("renoise", "levels=[1, 2], count=1"))
     ]
-    build(site, *calls, 'interpolation("edm", images=["own.png", "own.png"], level=2, points=3)')
+    calls += [
+        f'interpolation("{name}", images=["own.png", "own.png"], level=2, points=3)'
+        for name in (*CARDS, "flow")
+    ]
+    build(site, *calls)
     figures = json.loads((site / "build/media.json").read_text("utf-8"))["figures"]
     alts = {figure["id"]: figure["alt"] for figure in figures}
     assert "forward process, which takes an image to a square of one colour" in alts["cold-process"]
     assert "draws once from that picture taken to levels σ = " in alts["edm-renoise"]
+    assert "draws once from that picture taken to levels t = " in alts["flow-renoise"]
     assert "a given picture changes into another" in alts["edm-interpolation"]
