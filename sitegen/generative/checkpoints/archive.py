@@ -270,9 +270,9 @@ def _require_harmless(path: Path, data: bytes) -> None:
 
 
 class _StandIn:
-    """Takes the place of an array, a type or options: the content is kept, and nothing is run."""
+    """Takes the place of an array, type, options or path: the content is kept, nothing is run."""
 
-    def __init__(self, code: object = "", _align: object = 0, _copy: object = 0) -> None:
+    def __init__(self, code: object = "", *_: object) -> None:
         self.code, self.state = code, cast(object, None)
 
     def __setstate__(self, state: object) -> None:
@@ -292,6 +292,7 @@ _STAND_INS: list[Any] = [
     *((_number, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
     *((_StandIn, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),
     *((_StandIn, name) for name in ("numpy.dtype", "numpy.ndarray", "argparse.Namespace")),
+    *((_StandIn, f"pathlib.{name}Path") for name in ("Posix", "_local.Posix", "Windows")),
 ]
 _HARMLESS = re.compile(
     r"torch\.(\w+Storage|Size|device|u?int\d+|float\w*|bfloat16|half|double|bool|long)"

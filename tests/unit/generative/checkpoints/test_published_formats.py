@@ -277,9 +277,9 @@ def test_flow_matching(
     model = {f"model.{name}": value + 1 for name, value in weights.items()}
     model |= {f"shadow_params.{at}": value for at, value in enumerate(weights.values())}
     content = {"model": {**model, "num_updates": torch.tensor(7)}}
-    path = save(
-        {**content, "epoch": 3, "args": Namespace(dataset="imagenet")}, tmp_path / "checkpoint.pth"
-    )
+    # Its launcher for clusters leaves a path in the options.
+    args = Namespace(dataset="imagenet", job_dir=Path("/shared/someone/experiments/%j"))
+    path = save({**content, "epoch": 3, "args": args}, tmp_path / "checkpoint.pth")
     card, notes = described(path, heads=2, **options)
     assert card.labels is not None
     assert (len(card.labels.names), card.labels.optional) == (3, True)
