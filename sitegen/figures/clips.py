@@ -98,7 +98,7 @@ def grid_job(
     layout = {name: more.pop(name) for name in ("samples", "plain", "together") if name in more}
     count = more.pop("count", None) or len(layout["samples"])
     _, height, width = card.shape
-    factor = reduction(count, width, height)
+    factor = reduction(count, width, height, columns)
     width, height = -(-width // factor), -(-height // factor)
     pictures = (reduce(to_uint8(states), factor) for states in images)
     # A gap, 2 pixels of the clip at least: without one, states of equal colour merge into stripes.

@@ -191,7 +191,10 @@ class _States:
         last = len(self._spans) - 1
         shown = [self._read(round(n * last / (MOMENTS - 1))) for n in range(MOMENTS)]
         width = min(MOMENT_CELLS, max(1, self._cells.columns))
-        row = np.concatenate([picture for state in shown for picture in state[:width]], axis=1)
+        pictures = [picture for state in shown for picture in state[:width]]
+        # Of a strip the beginning, as a moment is shown a few pixels wide.
+        height, across = (8 * side for side in pictures[0].shape[:2])
+        row = np.concatenate([picture[:across, :height] for picture in pictures], axis=1)
         size = round(MOMENT_SIDE * row.shape[1] / row.shape[0]), MOMENT_SIDE
         return np.asarray(Image.fromarray(row).resize(size, Image.Resampling.LANCZOS))
 

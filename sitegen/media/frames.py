@@ -24,6 +24,8 @@ TOO_TALL = 1280
 """Height in pixels that further enlargement does not exceed."""
 LARGEST = 2048 * 2048
 """Pixels of a clip above which its images are reduced; old phones decode this many."""
+LONGEST = 16_000
+"""Side in pixels above which they are; WebP and H.264 have at most 16,383 with gutters."""
 
 
 def to_uint8(images: NDArray[np.floating]) -> Frame:
@@ -61,14 +63,19 @@ def scale_factor(width: int, height: int) -> int:
     return factor
 
 
-def reduction(count: int, width: int, height: int) -> int:
+def reduction(count: int, width: int, height: int, columns: int) -> int:
     """Return the smallest integer factor by which `count` images of that size are reduced.
 
-    Their clip, at twice their size, then has at most `LARGEST` pixels.
+    Their clip, at twice their size, then has at most `LARGEST` pixels, and sides of `LONGEST`.
     """
-    largest = max(width, height)
-    fits = (n for n in range(1, largest) if 4 * count * -(-width // n) * -(-height // n) <= LARGEST)
-    return next(fits, largest)
+    largest, rows = max(width, height), -(-count // columns)
+
+    def fits(factor: int) -> bool:
+        across, down = -(-width // factor), -(-height // factor)
+        longest = 2 * max(columns * across, rows * down)
+        return 4 * count * across * down <= LARGEST and longest <= LONGEST
+
+    return next(filter(fits, range(1, largest)), largest)
 
 
 def reduce(images: Frame, factor: int) -> Frame:

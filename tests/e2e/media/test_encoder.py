@@ -123,6 +123,17 @@ def test_filmstrip_shows_six_moments(folder: Path) -> None:
         assert decibels(part, large) > 25
 
 
+@pytest.mark.parametrize(
+    ("height", "width", "film"), [(2, 1200, 6 * 8 * 64), (1200, 2, 6 * 64 // 8)]
+)
+def test_strips(tmp_path: Path, height: int, width: int, film: int) -> None:
+    """The filmstrip of pictures that are hundreds of times as wide as high, or as high as wide."""
+    cells = Cells(1, width, height, 1, 1).enlarged(2)
+    states = (np.full((1, height, width, 3), 100, np.uint8) for _ in range(2))
+    files = encode_clip(ClipSource(cells, 2, 10.0, (0, 1), states), tmp_path)
+    assert (files["film"].width, files["film"].height) == (film, 64)
+
+
 def test_tree_fills_in_its_faint_end(tmp_path: Path) -> None:
     """A branch that has not begun is faint, one that has ended stays."""
     nodes = (TreeNode(0, 8, None, 2, 2), TreeNode(20, 0, 0, 1, 0), TreeNode(20, 17, 0, 1, 0))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from sitegen.media.frames import enlarge, scale_factor, sheet, to_uint8
+from sitegen.media.frames import enlarge, reduction, scale_factor, sheet, to_uint8
 from sitegen.media.manifest import Cells, TreeNode
 
 
@@ -59,6 +59,13 @@ def test_smooth_pictures_have_slopes() -> None:
     frame = np.array([[[40] * 3, [120] * 3, [200] * 3]], np.uint8)
     row = enlarge(frame, 2, smooth=True)[0, :, 0].tolist()
     assert row == [30, 50, 100, 140, 190, 210]
+
+
+def test_reduced_images() -> None:
+    """Images are reduced if their clip has too many pixels, or a side that no encoder takes."""
+    assert [reduction(count, 64, 64, 8) for count in (64, 512)] == [1, 2]
+    assert [reduction(4, 4096, 8, columns) for columns in (1, 2, 4)] == [1, 2, 3]
+    assert reduction(16, 8, 4096, 1) == 9
 
 
 def test_known_factors() -> None:
