@@ -158,7 +158,8 @@ def rule(error: Mapping[str, Any], fields: Mapping[str, FieldInfo]) -> str:
     name = str(error["loc"][-1]) if error["loc"] else ""
     kind, message = error["type"], error["msg"]
     if kind in {"extra_forbidden", "unexpected_keyword_argument"}:
-        return f": unknown key{known_words(name, fields)}"
+        allowed = [key for key, item in fields.items() if item.init is not False]
+        return f": unknown key{known_words(name, allowed)}"
     if kind in {"missing", "missing_argument"}:
         return f" is missing: {fields[name].description or ''}" if name in fields else " is missing"
     if kind == "value_error":

@@ -204,8 +204,9 @@ def test_texts_of_a_call(kind: str, arguments: dict[str, Any], count: int) -> No
 
 def test_texts_of_a_drawing() -> None:
     """A figure without samples in cells has no texts."""
-    with pytest.raises(ConfigError, match=r"process\(…\): texts"):
+    with pytest.raises(ConfigError, match=r"process\(…\): texts") as error:
         call("process", texts=["one"])
+    assert '"texts"' not in str(error.value)  # as an argument that was meant
 
 
 def test_texts_of_a_tree() -> None:
