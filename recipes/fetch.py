@@ -2,7 +2,7 @@
 
 Faces are drawn, which takes a minute or two; `more-faces` draws ten times as many.
 
-python -m bench.fetch [--to .data] [--only faces more-faces]
+python -m recipes.fetch [--to .data] [--only faces more-faces]
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MNIST = {
     "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
 }
 
-DRAWING = Path(__file__).parent / "faces"
+DRAWING = Path(__file__).parent / "drawn_faces"
 FACES_COUNTS = (60_000, 10_000)
 """Numbers of faces for training and held out."""
 FACES: Mapping[str, str] = {
@@ -48,7 +48,7 @@ MORE_FACES: Mapping[str, str] = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Download missing data sets, and print their paths."""
-    parser = argparse.ArgumentParser(prog="bench.fetch", description="Fetch the data sets.")
+    parser = argparse.ArgumentParser(prog="recipes.fetch", description="Fetch the data sets.")
     parser.add_argument("--to", type=Path, default=Path(".data"), metavar="DIR")
     sets = {"mnist": fetch_mnist, "fashion-mnist": fetch_fashion, "faces": draw_faces}
     asked = sets | {"more-faces": draw_more_faces}
