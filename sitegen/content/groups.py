@@ -180,11 +180,17 @@ def group_fault(group: Group) -> str | None:
         kinds = {part.kind for part in group.parts if isinstance(part, Figure)}
         if None in shapes or kinds & {"atlas", "gallery", "sampler"}:
             return "should compare clips, drawings, pictures and videos of the site"
-        ratios = [shape[0] / shape[1] for shape in shapes if shape]
-        if max(ratios, default=1) > _SHAPES_DIFFER * min(ratios, default=1):
-            sizes = " and ".join(f"{shape[0]} × {shape[1]}" for shape in shapes if shape)
-            return f"shapes differ, {sizes}; crop a picture, or give a video its aspect"
+        return shapes_fault([shape for shape in shapes if shape])
     return None
+
+
+def shapes_fault(shapes: Sequence[tuple[int, int]]) -> str | None:
+    """Return that compared parts have different shapes, widths and heights; None if not."""
+    ratios = [width / height for width, height in shapes]
+    if max(ratios, default=1) <= _SHAPES_DIFFER * min(ratios, default=1):
+        return None
+    sizes = " and ".join(f"{width} × {height}" for width, height in shapes)
+    return f"shapes differ, {sizes}; crop a picture, give a video its aspect, or figures one count"
 
 
 def all_parts(body: Iterable[Shown | Markup]) -> Iterator[Shown | Markup]:

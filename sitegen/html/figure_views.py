@@ -20,8 +20,9 @@ from sitegen.content.embeds import (
     RawHtmlCall,
     TableCall,
 )
-from sitegen.content.groups import TABS, Group, noun
+from sitegen.content.groups import COMPARE, TABS, Group, noun, shapes_fault
 from sitegen.content.markdown import NEAR_TOP, InlineText
+from sitegen.core.errors import ConfigError
 from sitegen.core.installed import resource
 from sitegen.core.progress import megabytes, raised
 from sitegen.core.urls import relative
@@ -364,8 +365,16 @@ def _ticks(media: Media, cells: Cells) -> tuple[Tick, ...]:
 
 
 def group_view(group: Group, parts: tuple[tuple[str, Any], ...]) -> FigureGroup:
-    """Return the view of parts in one place: of a row, one slider moves clips over levels."""
+    """Return the view of parts in one place: of a row, one slider moves clips over levels.
+
+    Raises ConfigError for compared parts of which one cannot cover the other.
+    """
     view = FigureGroup(group, parts)
+    if group.kind == COMPARE:
+        shapes = [figure.size for figure in view.figures]
+        shapes += [part.shape for part in group.parts if isinstance(part, Embed) and part.shape]
+        if fault := shapes_fault(shapes):
+            raise ConfigError(f"{group.place.file}:{group.place.line}: compare(…): {fault}")
     clips = [figure.clip.steps for figure in view.clips if figure.clip]
     together = len(clips) > 1 and all(steps.levels and not steps.points for steps in clips)
     if group.kind == TABS or not together:

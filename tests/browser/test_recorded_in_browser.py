@@ -26,6 +26,7 @@ SITE = """title = "A site"
 run = { path = "models/run" }
 wide = { path = "models/wide" }
 plane = { path = "models/plane" }
+bare = { path = "models/bare" }
 """
 INDEX = """# A page
 
@@ -43,7 +44,7 @@ PLANE = """# Plane
 
 {{ trajectories("plane", count=1, id="points") }}
 
-{{ compare(trajectories("plane", count=1), trajectories("run", count=1), id="both") }}
+{{ compare(trajectories("plane", count=1), trajectories("bare", count=1), id="both") }}
 
 {{ compare(image("teal.png", alt="Teal"), trajectories("plane", count=1), id="mixed") }}
 """
@@ -54,8 +55,9 @@ CAPTIONS = ["a cat in a hat", "a dog"]
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built page; the second sample is light at its end, and the first one dark."""
     folder = tmp_path_factory.mktemp("recorded")
-    model, wide, plane = (folder / "models" / name for name in ("run", "wide", "plane"))
-    for each in (model, wide, plane):
+    names = ("run", "wide", "plane", "bare")
+    model, wide, plane, bare = (folder / "models" / name for name in names)
+    for each in (model, wide, plane, bare):
         each.mkdir(parents=True)
     with record(plane / "recording.npz", axis=("step", ""), range=(-1, 1)) as rec:
         for step in range(0, 100, 25):
@@ -68,7 +70,10 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for value in (2, 1, 0):
             ends = np.array([0.1, 0.9]).reshape(2, 1, 1, 1)
             rec(value, np.broadcast_to(ends if value == 0 else 0.5 + 0 * ends, (2, 1, 24, 24)))
-    for each in (model, wide, plane):
+    with record(bare / "recording.npz", range=(0, 1)) as rec:
+        for value in (1, 0):
+            rec(value, np.full((1, 1, 24, 24), 0.5))
+    for each in (model, wide, plane, bare):
         card = recorded_card(open_recording(each / "recording.npz"))
         (each / "model.toml").write_text(replace(card, weights=FileRef("recording.npz")).to_toml())
     Image.new("RGB", (480, 480), "teal").save(folder / "teal.png")

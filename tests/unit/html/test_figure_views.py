@@ -3,8 +3,11 @@
 import dataclasses
 from typing import Any
 
+import pytest
+
 from sitegen.content.groups import Group
 from sitegen.core.diagnostics import SourceLocation
+from sitegen.core.errors import ConfigError
 from sitegen.core.progress import megabytes
 from sitegen.figures.hierarchy import tree_cells
 from sitegen.html.figure_views import (
@@ -91,6 +94,20 @@ def test_axis() -> None:
     assert clip(axis=MediaAxis("t", "", (0.0, 1.0, 2.0))).steps.values == ""
     assert clip(axis=MediaAxis("t", "", (0.0, 1.0))).steps.values == ""
     assert clip(axis=MediaAxis("σ", "px", (0.0, 1.0, 2.0))).steps.values == "2 1 0"
+
+
+def test_shapes_of_compared_clips() -> None:
+    """Clips of one shape in two sizes are compared; others are refused with their line."""
+    wide = dataclasses.replace(clip(), width=900, height=300)
+    small = dataclasses.replace(wide, width=300, height=100)
+    other = dataclasses.replace(wide, height=600)
+    clips = (wide, small, other)
+    shown = [dataclasses.replace(view(), shape="clip", clip=shape) for shape in clips]
+    assert grouped("compare", *shown[:2]).figures == tuple(shown[:2])
+    with pytest.raises(
+        ConfigError, match=r"index.md:1: compare\(…\): shapes differ, 900 × 300"
+    ):
+        grouped("compare", shown[0], shown[2])
 
 
 def grouped(kind: str, *figures: FigureView, names: tuple[str, ...] = ()) -> FigureGroup:
