@@ -98,10 +98,7 @@ class Tiles:
         import torch
 
         depth = len(parents[0].address.digits)
-        addresses = [
-            Address(parent.address.start, (*parent.address.digits, digit))
-            for parent, digit in zip(parents, digits, strict=True)
-        ]
+        addresses = [p.address.child(digit) for p, digit in zip(parents, digits, strict=True)]
         if self.sampler.process.random:
             start = torch.stack([parent.state for parent in parents])
             begin, end = self.ends[depth : depth + 2]

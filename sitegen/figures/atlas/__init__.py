@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import AfterValidator, Field, StrictBool, StrictInt, StrictStr
 from pydantic.dataclasses import dataclass
 
-from sitegen.core.validation import reject_if
 from sitegen.figures.arguments import RULES, ModelName, Seed
 from sitegen.figures.base import NO_TEXTS, Figure, FigureKind, lacking, named
 from sitegen.figures.live import live_faults
@@ -31,6 +30,7 @@ class Atlas(FigureKind):
     """A map of all images of a model: each zoom by two continues every state in four ways."""
 
     needs: ClassVar[tuple[Ability, ...]] = TILED
+    recipe: ClassVar[int] = 2
 
     steps: None = Field(default=None, description="Those of the card.", init=False)
     sampler_name: None = Field(default=None, description="That of the card.", init=False)
@@ -39,18 +39,13 @@ class Atlas(FigureKind):
     seed: Seed = 0
     splits: Annotated[
         tuple[StrictInt, ...] | None,
-        reject_if(
-            lambda splits: (
-                f"should be 1 to {MOST_SPLITS} levels"
-                if splits is not None and not 1 <= len(splits) <= MOST_SPLITS
-                else None
-            )
+        Field(
+            min_length=1,
+            max_length=MOST_SPLITS,
+            description="The levels at which states part, from the first level down; an octave of "
+            "blur each if not given, or a fifth of the levels.",
         ),
-    ] = Field(
-        default=None,
-        description="The levels at which states part, from the first level down; an octave of "
-        "blur each if not given, or a fifth of the levels.",
-    )
+    ] = None
     target: Annotated[StrictStr, AfterValidator(checked_address)] | None = Field(
         default=None, description="The address to which the clip zooms, as in 14.213023."
     )
@@ -99,8 +94,8 @@ class Atlas(FigureKind):
         ends, prepared = (*self.splits_of(card), 0), self.prepared(card)
         total = 0
         for depth, (begin, end) in enumerate(pairwise(map(card.visited_levels.index, ends)), 1):
-            # Deeper tiles are only those around the zoom, about two of them a start.
-            total += self.sample_count * (4**depth if depth <= prepared else 2) * (end - begin)
+            # Of deeper tiles there is a window, with as many as there are starts.
+            total += self.sample_count * (4**depth if depth <= prepared else 1) * (end - begin)
         return total
 
     def unmet(self, cards: Sequence[ModelCard]) -> Iterator[str]:
@@ -125,15 +120,9 @@ class Atlas(FigureKind):
 
     def sample(self, models: ModelProvider, figure: Figure) -> RenderJob:
         """Return the job of the maps, as far as they are prepared, and of a zoom."""
-        from sitegen.figures.atlas.sample import MapPlan, atlas_job
+        from sitegen.figures.atlas.sample import atlas_job
 
-        cards = [models.source(name).card for name in self.models]
-        plans = [
-            MapPlan(name, self.splits_of(card), self.prepared(card))
-            for name, card in zip(self.models, cards, strict=True)
-        ]
-        target = self.target_of(cards[0])
-        return atlas_job(models, figure, plans, self.columns, self.seed, target, live=self.live)
+        return atlas_job(models, figure, self)
 
     def describe(self, cards: Sequence[ModelCard]) -> str:
         """Describe the way from the plane of starts to an image."""

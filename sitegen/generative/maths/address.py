@@ -33,6 +33,10 @@ class Address:
         digits = "".join(map(str, self.digits))
         return f"{self.start}.{digits}" if digits else f"{self.start}"
 
+    def child(self, digit: int) -> Address:
+        """Return the address with one digit more."""
+        return Address(self.start, (*self.digits, digit))
+
     def node(self, depth: int) -> int:
         """Return the number of its node after `depth` splits: 2^32 · start + that in a tree of 4.
 

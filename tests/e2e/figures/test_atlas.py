@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from PIL import Image
 
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.figures.atlas import Atlas
-from sitegen.figures.atlas.plane import Plane, Point, panels, starts_in_place, zoom
+from sitegen.figures.atlas.sample import Map, place, starts_in_place
 from sitegen.generative.maths.address import Address
 from sitegen.generative.maths.noise import Addressed
 from sitegen.media.encoder import encode_clip, frames_at
@@ -117,26 +118,36 @@ def test_places() -> None:
     assert sum(np.diff([*hues, hues[0]]) < 0) == 1
 
 
-def test_points() -> None:
-    """A place and an address are one another's inverse, and digits are quadrants."""
-    plane = Plane([[2, 0], [1, 3]])
-    assert plane.point(Address(1, (3, 0))) == Point(2, 2, 6)
-    assert [point.digit for point in plane.point(Address(1, (3, 0))).line()] == [0, 3, 2]
+def test_place() -> None:
+    """Digits are quadrants."""
+    rows = [[2, 0], [1, 3]]
+    assert place(Address(1, (3, 0)), rows) == (2, 6)
+    assert place(Address(3), rows) == (1, 1)
 
 
-def test_zoom() -> None:
-    """The zoom goes from the whole plane to its goal alone, and never leaves the plane."""
-    goal = Point(3, 30, 1)
-    views = zoom(goal, 4, 24)
-    assert (views[0].depth, views[0].left, views[0].top, views[0].width) == (0, 0, 0, 4)
-    assert list(views[-1].points(3)) == [goal]
-    for view in (*views, *panels(goal, 4)):
-        assert view.left >= 0
-        assert view.top >= 0
-        assert max(view.left, view.top) + view.width <= 4 + 1e-9
-        assert goal in view.points(3)
-    widths = [view.width for view in views]
-    assert widths == sorted(widths, reverse=True)
+@pytest.mark.parametrize("target", ["0.000000", "9.333333", "5.021"])
+def test_zoom(sampler: Sampler, target: str) -> None:
+    """The zoom goes from the whole plane to its target alone, each view inside the one before."""
+    address = Address.parse(target)
+    splits = tuple(range(len(address.digits), 0, -1))
+    drawn = Map(sampler.card, None, Tiles(sampler, 4, splits), 4, 1, address)
+    views = drawn.zoom()
+    first, last = views[0], views[-1]
+    assert (first.depth, *first[2:]) == (0, 0, 0, 4)
+    scale, pixel = 2 ** len(address.digits), 1 / drawn.pitch
+    x, y = place(address, drawn.rows)
+    assert last[2:] == pytest.approx(
+        ((x + pixel) / scale, (y + pixel) / scale, (1 - 2 * pixel) / scale)
+    )
+    for outer, inner in pairwise(views):
+        assert inner.width < outer.width
+        away = inner.left - outer.left, inner.top - outer.top
+        assert min(away) >= -1e-9
+        assert max(away) + inner.width <= outer.width + 1e-9
+    for depth, _, left, top, width in views:
+        corner = [n / 2**depth for n in drawn.corners[depth]]
+        assert min(left - corner[0], top - corner[1]) >= -1e-9
+        assert max(left - corner[0], top - corner[1]) + width <= 4 / 2**depth + 1e-9
 
 
 def test_files(sources: Sources, sampler: Sampler, tmp_path: Path) -> None:
@@ -153,11 +164,10 @@ def test_files(sources: Sources, sampler: Sampler, tmp_path: Path) -> None:
     assert sorted(n for row in facts["starts"] for n in row) == [0, 1, 2, 3]
     picture = np.asarray(Image.open(tmp_path / files["tiles"].path).convert("RGB"))
     top = 0
-    plane = Plane(facts["starts"])
     for depth, size in enumerate(facts["sizes"]):
         address = Address(3, (1, 2, 3)[:depth])
-        point = plane.point(address)
-        seen = picture[top + point.y * size :, point.x * size :][:size, :size]
+        x, y = place(address, facts["starts"])
+        seen = picture[top + y * size :, x * size :][:size, :size]
         drawn = Image.fromarray(to_uint8(tiles.at(address).picture[None])[0])
         assert decibels(seen, np.asarray(drawn.resize((size, size), Image.Resampling.BOX))) >= 25
         top += 2 * 2**depth * size

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sitegen.figures.atlas.plane import Plane, Point
+from sitegen.figures.atlas.sample import place
 from sitegen.generative.card.labels import Condition
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.data.prior import PRIOR_NAME, read_prior
@@ -60,8 +60,8 @@ def test_addresses_and_places(tmp_path: Path) -> None:
     """
     texts = [str(address) for address in addresses]
     found, others, lost = told(tmp_path, program, {"texts": texts, "rows": ROWS})
-    plane = Plane(ROWS)
-    assert [Point(*place) for *place, _ in found] == [plane.point(a) for a in addresses]
+    places = [(len(a.digits), *place(a, ROWS)) for a in addresses]
+    assert [tuple(numbers) for *numbers, _ in found] == places
     assert [text for *_, text in found] == texts
     assert others == [None] * 8
     assert lost is None
