@@ -9,7 +9,7 @@ MAKERS = tuple(
     for pattern in (
         *("media/encoder.py", "media/frames.py", "media/points.py", "media/typeface.py"),
         "media/videos.py",
-        *("figures/*.py", "figures/*/sample.py", "figures/*/drawing.py", "figures/*/plane.py"),
+        *("figures/*.py", "figures/*/sample.py", "figures/*/drawing.py"),
     )
     for path in sorted((ROOT / "sitegen").glob(pattern))
 )
