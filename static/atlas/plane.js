@@ -142,7 +142,7 @@ export class Plane {
     const whole = (name) => new URL(this.box.dataset[name], document.baseURI).href;
     try {
       const pool = new WorkerPool((data) => this.#hear(data), (fault) => this.#lose(fault));
-      // The page keeps a core: on two, a worker on each made it wait for up to 140 ms, and not faster.
+      // The page keeps a core. On two busy ones, a second worker drew no faster, and the page waited.
       Object.assign(this, { pool, most: Math.max(1, room() - 1) });
       pool.pause(Boolean(this.isPaused));
       await pool.open({ model: whole("model"), weights: whole("weights") }, this.fetching);
