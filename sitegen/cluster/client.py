@@ -53,6 +53,8 @@ CONNECT_S = 5.0
 """Seconds to wait for a scheduler's first answer."""
 PATIENCE_S = 60.0
 """Seconds that a build continues without any worker, since new ones may join."""
+SILENCE_S = 60.0
+"""Seconds to wait for an answer of a scheduler that answered before."""
 LOOK_S = 0.5
 """Seconds between two checks for the scheduler and its workers."""
 RETRIES = 2
@@ -154,6 +156,7 @@ class Cluster:
         self._client, self._address, self._report = client, address, report
         self._resources, self._is_closed = resources, False
         self._weights: dict[str, Future] = {}
+        self._compared: set[str] = set()
         with contextlib.suppress(TimeoutError):
             client.wait_for_workers(1, timeout=PATIENCE_S)
         self._require_equal_versions()
@@ -245,10 +248,16 @@ class Cluster:
 
         last_seen = time.monotonic()
         with self._scheduler_errors():
-            while not future.done():
+            is_done = False
+            while not is_done:
                 with contextlib.suppress(TimeoutError), self._client.as_current():
                     wait([future], timeout=LOOK_S)
-                if self._client.nthreads():
+                # Before the workers, so that the one that computed the part is among them.
+                is_done = future.done()
+                workers = self._client.nthreads(callback_timeout=SILENCE_S)
+                if not workers.keys() <= self._compared:
+                    self._require_equal_versions()
+                if workers:
                     last_seen = time.monotonic()
                 elif time.monotonic() - last_seen > PATIENCE_S:
                     raise PlatformError(
@@ -268,6 +277,7 @@ class Cluster:
         """Raise RefusedError if a worker has other versions than this process."""
         with self._scheduler_errors():
             versions: Any = self._client.get_versions(packages=PACKAGES)
+        self._compared = set(versions["workers"])
         expected = _comparable(versions["client"]["packages"])
         for address, host in versions["workers"].items():
             for name, actual in _comparable(host["packages"]).items():

@@ -206,6 +206,15 @@ def test_workers_with_another_version(author: Author) -> None:
         refused(author, RefusedError, message, mixed.address)
 
 
+def test_a_worker_with_another_version_that_joins_later(author: Author) -> None:
+    """It is refused, too, though it was not there when versions were compared."""
+    message = r"worker tcp://\S+ has sitegen-diffusion 9.9, not .*; install the same version there"
+    with clusters.cluster(clusters.slowly) as cluster:
+        joins = when_busy(cluster, lambda _: cluster.join(clusters.other_version))
+        with joins, pytest.raises(RefusedError, match=message):
+            author.build(cluster.address)
+
+
 def test_a_worker_whose_code_fails(author: Author) -> None:
     """Dask repeats its parts; then the build ends with the exception."""
     with clusters.cluster(clusters.key_error) as cluster:
@@ -229,6 +238,17 @@ def test_the_scheduler_is_gone(author: Author) -> None:
         assert pid is not None
         with when_busy(cluster, lambda _: os.kill(pid, signal.SIGKILL)):
             refused(author, PlatformError, "the scheduler at .* went away", cluster.address)
+
+
+def test_the_scheduler_stands_still(author: Author, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scheduler that was stopped in the middle of a build is not waited for without end."""
+    monkeypatch.setattr(clients, "SILENCE_S", 2.0)
+    with clusters.cluster(clusters.slowly) as cluster:
+        pid = cluster.scheduler.pid
+        assert pid is not None
+        with when_busy(cluster, lambda _: os.kill(pid, signal.SIGSTOP)):
+            refused(author, PlatformError, "the scheduler at .* went away", cluster.address)
+        os.kill(pid, signal.SIGCONT)
 
 
 def test_no_scheduler_answers(author: Author, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,9 +104,7 @@ def test_shapes_of_compared_clips() -> None:
     clips = (wide, small, other)
     shown = [dataclasses.replace(view(), shape="clip", clip=shape) for shape in clips]
     assert grouped("compare", *shown[:2]).figures == tuple(shown[:2])
-    with pytest.raises(
-        ConfigError, match=r"index.md:1: compare\(…\): shapes differ, 900 × 300"
-    ):
+    with pytest.raises(ConfigError, match=r"index.md:1: compare\(…\): shapes differ, 900 × 300"):
         grouped("compare", shown[0], shown[2])
 
 
