@@ -66,7 +66,7 @@ def row_options(
 _KIND = click.Choice(["ihdm", "ddpm", "flow", "consistency", "edm"])
 
 
-_SAMPLERS = ("ddpm", "ddim", "euler", "heun", "midpoint", "dpm++", "dpm++2m")
+_SAMPLERS = ("ddpm", "ddim", "euler", "heun", "midpoint", "dpmpp", "dpmpp2m")
 _ADD: tuple[Row, ...] = (
     (
         "checkpoint",

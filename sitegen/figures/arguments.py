@@ -230,7 +230,7 @@ Steps = Annotated[
     Field(description="The number of steps, in place of the card's, evenly spaced."),
 ]
 SamplerName = Annotated[
-    Literal["ddpm", "ddim", "euler", "heun", "midpoint", "dpm++", "dpm++2m"] | None,
+    Literal["ddpm", "ddim", "euler", "heun", "midpoint", "dpmpp", "dpmpp2m"] | None,
     Field(description="The sampler of a DDPM, a flow or EDM, in place of the card's."),
 ]
 

@@ -87,7 +87,7 @@ def convert(unet: UNet, precision: Precision) -> None:
 
 def images_in_part(unet: UNetConfig, side: int) -> int:
     """Return the largest number of images of `side` pixels in a part."""
-    widest = unet.model_channels * unet.channel_mult[0] * (side // unet.patch) ** 2
+    widest = unet.widths[0] * (side // unet.patch) ** 2
     return max(1, NUMBERS_IN_PART // widest)
 
 

@@ -259,13 +259,10 @@ def lacking(card: ModelCard) -> list[str]:
         "resblock_updown": any(unet.resblock_updown for unet in unets),
         "use_scale_shift_norm": any(unet.use_scale_shift_norm for unet in unets),
         "a U-Net with widths that are not multiples of 8": any(
-            unet.model_channels * factor % 8 for unet in unets for factor in unet.channel_mult
+            width % 8 for unet in unets for width in unet.widths
         ),
         "attention heads with channels that are not a multiple of 4": any(
-            unet.model_channels
-            * unet.channel_mult[level]
-            // unet.heads(unet.model_channels * unet.channel_mult[level])
-            % 4
+            unet.widths[level] // unet.heads(unet.widths[level]) % 4
             for unet in unets
             for level in {len(unet.channel_mult) - 1, *unet.attention_levels}
         ),
@@ -320,9 +317,9 @@ def at_least(card: ModelCard) -> tuple[int, float]:
         unet, last = band.unet, len(band.unet.channel_mult) - 1
         steps = sum(card.band_at(level) == index for level in card.visited_levels[:-1])
         side = (band.side or card.image_size) // unet.patch
-        for depth, factor in enumerate(unet.channel_mult):
+        for depth, width in enumerate(unet.widths):
             convolutions = 5 * unet.num_res_blocks + 3 + (4 if depth == last else 0)
-            weights = convolutions * 9 * (unet.model_channels * factor) ** 2
+            weights = convolutions * 9 * width**2
             size += weights  # could be stored as bytes
             flop += steps * 2 * weights * (side >> depth) ** 2
     return size, flop * card.evaluations / 1e9

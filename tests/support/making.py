@@ -32,6 +32,7 @@ ARCHITECTURES: list[dict[str, Any]] = [
     {"channel_mult": (1, 1), "resblock_updown": True, "use_scale_shift_norm": True},
     {"channel_mult": (1, 1), "attention_levels": (0, 1), "use_new_attention_order": False},
     {"use_scale_shift_norm": True, "num_res_blocks": 3, "attention_levels": (0,)},
+    {"model_channels": 64, "channel_mult": (0.5, 1), "attention_levels": (1,)},
 ]
 """Options of networks that are in no preset."""
 

@@ -28,10 +28,18 @@ GROUPS = 32
 _CLASS = ("_class_name",)
 _Config = TypeVar("_Config")
 _SMALL = Field(ge=1, le=64)
-_Multiplier = Annotated[int, Strict(), _SMALL]
 _Halvings = Annotated[int, Strict(), Field(ge=0, le=15)]
 _Multipliers = Annotated[
-    tuple[_Multiplier, ...], must("a list of 1 to 16 whole numbers", lambda v: 1 <= len(v) <= 16)
+    tuple[Annotated[int, Strict(), _SMALL], ...],
+    must("a list of 1 to 16 whole numbers", lambda v: 1 <= len(v) <= 16),
+]
+_Factor = Annotated[
+    Number,
+    Field(gt=0, le=64),
+    AfterValidator(lambda factor: int(factor) if factor.is_integer() else factor),
+]
+_Factors = Annotated[
+    tuple[_Factor, ...], must("a list of 1 to 16 numbers", lambda v: 1 <= len(v) <= 16)
 ]
 _Levels = Annotated[
     tuple[_Halvings, ...], must("a list of at most 16 levels", lambda v: len(v) <= 16)
@@ -65,7 +73,8 @@ class UNetConfig:
     """
 
     model_channels: Count = Field(description="the width that channel_mult multiplies")
-    channel_mult: _Multipliers = Field(description="a factor of the width for each size")
+    # Not whole in guided-diffusion's network for 512 pixels.
+    channel_mult: _Factors = Field(description="a factor of the width for each size")
     num_res_blocks: Annotated[int, Strict(), _SMALL] = 2
     attention_levels: _Levels = ()
     num_heads: Count = 1
@@ -85,12 +94,12 @@ class UNetConfig:
         if isinstance(self, ForeignUNet):  # their own configurations are checked
             return self
         widths = [self.model_channels * factor for factor in self.channel_mult]
-        if any(width % self.groups for width in widths):
+        if any(width % self.groups for width in widths):  # no whole number is no multiple either
             raise ValueError(
                 f"model_channels = {self.model_channels}: times channel_mult must give multiples "
                 f"of {self.groups} (norms have {self.groups} groups), not {widths}"
             )
-        levels = self.attention_levels
+        widths, levels = [*self.widths], self.attention_levels
         if any(level >= len(widths) for level in levels) or len(set(levels)) < len(levels):
             raise ValueError(
                 f"attention_levels = {quoted(levels)}: must be different levels of channel_mult, "
@@ -104,6 +113,11 @@ class UNetConfig:
                 f"block, {sorted(attended)}"
             )
         return self
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels of the blocks of each size."""
+        return tuple(round(self.model_channels * factor) for factor in self.channel_mult)
 
     @property
     def groups(self) -> int:

@@ -29,7 +29,7 @@ class Architecture:
 
     channels: int
     model_channels: int
-    channel_mult: tuple[int, ...]
+    channel_mult: tuple[float, ...]
     num_res_blocks: int
     attention_levels: tuple[int, ...]
     resampling: Resampling | None
@@ -65,9 +65,10 @@ class Architecture:
 
     def text(self) -> str:
         """Return the dimensions as one line."""
+        factors = ", ".join(f"{factor:g}" for factor in self.channel_mult)
         return (
             f"channels {self.channels}, model_channels {self.model_channels}, "
-            f"channel_mult {list(self.channel_mult)}, num_res_blocks {self.num_res_blocks}, "
+            f"channel_mult [{factors}], num_res_blocks {self.num_res_blocks}, "
             f"attention_levels {list(self.attention_levels)}, "
             f"resampling {self.resampling or 'none'}, "
             f"use_scale_shift_norm {str(self.use_scale_shift_norm).lower()}"
@@ -98,14 +99,14 @@ def infer(shapes: Shapes) -> Architecture | None:
             raise ValueError("levels of different length")
         starts = range(1, count, blocks + 1)
         outputs = [shapes[f"input_blocks.{start}.0.out_layers.3.weight"][0] for start in starts]
-        if first != outputs[0] or any(width % base for width in outputs):
-            raise ValueError("not a multiple of the base width")
+        if first != outputs[0]:
+            raise ValueError("not the width of the first blocks")
         modulation = shapes["input_blocks.1.0.emb_layers.1.weight"][0]
         attended = [f"input_blocks.{start}.1.qkv.weight" in shapes for start in starts]
         return Architecture(
             channels=channels,
             model_channels=base,
-            channel_mult=tuple(width // base for width in outputs),
+            channel_mult=tuple(width / base for width in outputs),
             num_res_blocks=blocks,
             attention_levels=tuple(
                 level for level, has_attention in enumerate(attended) if has_attention

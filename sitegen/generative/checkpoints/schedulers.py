@@ -32,8 +32,8 @@ SAMPLERS: Mapping[str, Settings] = {
     "ddim": {"_class_name": "DDIMScheduler"},
     "euler": {"_class_name": "EulerDiscreteScheduler"},
     "heun": {"_class_name": "HeunDiscreteScheduler"},
-    "dpm++": {"_class_name": "DPMSolverMultistepScheduler", "solver_order": 1},
-    "dpm++2m": {"_class_name": "DPMSolverMultistepScheduler", "solver_order": 2},
+    "dpmpp": {"_class_name": "DPMSolverMultistepScheduler", "solver_order": 1},
+    "dpmpp2m": {"_class_name": "DPMSolverMultistepScheduler", "solver_order": 2},
 }
 """Samplers of `--sampler-name`, which take the other settings of a scheduler as `from_config` does.
 """
@@ -240,7 +240,7 @@ def _solver(path: Path, settings: Settings, chosen: int | None) -> Schedule:
         order = settings.get("solver_order", 2)
         if order not in (1, 2):
             raise ValueError(f"solver_order = {order}: supported are 1 and 2")
-        method: Method = "dpm++" if order == 1 else "dpm++2m"
+        method: Method = "dpmpp" if order == 1 else "dpmpp2m"
         solver_name, ends = f"DPM-Solver++ of order {order}", (noise_levels[0], noise_levels[-1])
         timesteps = np.array(_solver_timesteps(settings, steps, trained))
         sigmas = noise_levels[timesteps.round().astype(int)]

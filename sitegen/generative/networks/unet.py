@@ -250,7 +250,7 @@ class UNet(nn.Module):
             ]
         )
         self.output_blocks = nn.ModuleList(_up_blocks(config, skips))
-        last, outputs = width * config.channel_mult[0], inner * (2 if config.learn_sigma else 1)
+        last, outputs = config.widths[0], inner * (2 if config.learn_sigma else 1)
         self.out = nn.Sequential(
             GroupNorm(config.groups, last),
             nn.SiLU(),
@@ -290,25 +290,23 @@ class UNet(nn.Module):
 
 
 def _down_blocks(config: UNetConfig, channels: int) -> Iterator[tuple[Block, int]]:
-    width = config.model_channels * config.channel_mult[0]
+    width = config.widths[0]
     yield Block([nn.Conv2d(channels, width, 3, padding=1)]), width
-    for level, multiplier in enumerate(config.channel_mult):
-        out = config.model_channels * multiplier
+    for level, out in enumerate(config.widths):
         for _ in range(config.num_res_blocks):
             layers: list[nn.Module] = [ResBlock(config, width, out)]
             if level in config.attention_levels:
                 layers.append(AttentionBlock(config, out))
             yield Block(layers), out
             width = out
-        if level + 1 < len(config.channel_mult):
+        if level + 1 < len(config.widths):
             yield Block([_resampler(config, width, Downsample)]), width
 
 
 def _up_blocks(config: UNetConfig, skips: list[int]) -> Iterator[Block]:
     """Yield the blocks of the way up; each also takes the matching skip as input."""
     width = skips[-1]
-    for level in reversed(range(len(config.channel_mult))):
-        out = config.model_channels * config.channel_mult[level]
+    for level, out in reversed([*enumerate(config.widths)]):
         for index in range(config.num_res_blocks + 1):
             layers: list[nn.Module] = [ResBlock(config, width + skips.pop(), out)]
             width = out

@@ -5,7 +5,7 @@ and a x_0 + s ε, and its output gives the predicted image x̂. As in diffusers,
 
 - x_0 + σ ε for "euler" and "heun" (Karras et al. 2022, algorithm 2 without churn), whose step from
   σ to σ' is x + (σ' − σ) d with d = (x − x̂) / σ, for Heun the mean of d at both ends;
-- a x_0 + s ε for "dpm++" and "dpm++2m" (Lu et al. 2022, multistep DPM-Solver++ of order 1 and 2),
+- a x_0 + s ε for "dpmpp" and "dpmpp2m" (Lu et al. 2022, multistep DPM-Solver++ of order 1 and 2),
   whose step is (s' / s) x + a' (1 − σ' / σ) D, where D is x̂ or, from the second step to the last
   but one, x̂ + (x̂ − x̂_before) ln(σ / σ') / (2 ln(σ_before / σ)).
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from sitegen.generative.process.model import CardModel
 
-Method = Literal["euler", "heun", "dpm++", "dpm++2m"]
+Method = Literal["euler", "heun", "dpmpp", "dpmpp2m"]
 
 
 @table
@@ -91,7 +91,7 @@ class Solved(Noised):
     @property
     def abilities(self) -> Abilities:
         """Abilities of the solver; one that remembers a step cannot begin in the middle."""
-        return DETERMINISTIC - {"tree"} if self.solver.method == "dpm++2m" else DETERMINISTIC
+        return DETERMINISTIC - {"tree"} if self.solver.method == "dpmpp2m" else DETERMINISTIC
 
     @property
     def evaluations(self) -> int:
@@ -111,7 +111,7 @@ class Solved(Noised):
     @property
     def keeps_variance(self) -> bool:
         """True if states are a x_0 + s ε."""
-        return self.solver.method.startswith("dpm++")
+        return self.solver.method.startswith("dpmpp")
 
     @property
     def largest(self) -> float:
@@ -156,7 +156,7 @@ class Solved(Noised):
         sigma, after, image = self.sigmas[level], self.sigmas[below], model(x, level)
         if self.keeps_variance:
             direction = image
-            if self.solver.method == "dpm++2m" and memory is not None and after:
+            if self.solver.method == "dpmpp2m" and memory is not None and after:
                 before = self.sigmas[level + 1]
                 ratio = math.log(sigma / after) / math.log(before / sigma)
                 direction = image + ratio / 2 * (image - memory)

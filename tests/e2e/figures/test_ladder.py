@@ -67,8 +67,8 @@ def names_of(card: ModelCard, **arguments: Any) -> tuple[str, ...]:
 def test_columns_of_one_label(sources: Sources) -> None:
     """Methods that share a label are told apart by the names in the call."""
     card = sources["noise"].card
-    solvers = names_of(card, steps=[2, 3], samplers=["dpm++", "dpm++2m"])
-    assert solvers == ("dpm++ 2", "dpm++ 3", "dpm++2m 2", "dpm++2m 3")
+    solvers = names_of(card, steps=[2, 3], samplers=["dpmpp", "dpmpp2m"])
+    assert solvers == ("dpmpp 2", "dpmpp 3", "dpmpp2m 2", "dpmpp2m 3")
     assert names_of(card, steps=[2, 3], also="b") == ("noise 2", "noise 3", "b 2", "b 3")
 
 

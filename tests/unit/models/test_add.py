@@ -468,7 +468,7 @@ def test_diffusers_folders(site: Path) -> None:
     assert (card.steps, card.subject, card.diffusion.sampler) == (20, "small birds", "ddim")
     assert source("theirs").missing_file is None
     assert load_model(source("theirs").weights, card).card.digest == card.digest
-    done = add("solved", checkpoint=Path("theirs"), levels=9, sampler_name="dpm++2m")
+    done = add("solved", checkpoint=Path("theirs"), levels=9, sampler_name="dpmpp2m")
     assert done.notes[0].startswith("sampler: DPM-Solver++ of order 2, 9 steps, nothing random")
     assert source("solved").card.kind == "solver"
     with pytest.raises(ConfigError, match="decides all of it; leave out --heads"):

@@ -18,8 +18,8 @@ from tests.support.making import small_card
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 SCHEDULERS: dict[str, tuple[str, dict[str, Any]]] = {
     "euler": ("EulerDiscreteScheduler", {}),
-    "dpm++": ("DPMSolverMultistepScheduler", {"solver_order": 1}),
-    "dpm++2m": ("DPMSolverMultistepScheduler", {"solver_order": 2}),
+    "dpmpp": ("DPMSolverMultistepScheduler", {"solver_order": 1}),
+    "dpmpp2m": ("DPMSolverMultistepScheduler", {"solver_order": 2}),
 }
 
 

@@ -95,7 +95,7 @@ PROCESSES: dict[str, Callable[[], GenerativeProcess]] = {
     "flow": lambda: noised("flow", flow=FlowConfig("midpoint")),
     "flow of a ddpm": lambda: noised("flow", diffusion=DiffusionConfig("cosine")),
     "heun": lambda: noised("solver", solver=SolverConfig("heun", TIMES, SIGMAS, 30.0)),
-    "dpm++": lambda: noised("solver", solver=SolverConfig("dpm++2m", TIMES, SIGMAS)),
+    "dpmpp": lambda: noised("solver", solver=SolverConfig("dpmpp2m", TIMES, SIGMAS)),
     "edm": lambda: noised("edm", edm=EdmConfig()),
     "edm with churn": lambda: noised(
         "edm", edm=EdmConfig(solver="euler", churn=5.0, churn_min=0.1)
