@@ -201,7 +201,7 @@ class Interpolation(ComparedKind):
             return (
                 f"With {named(self, cards[0])} a given picture changes into another and back, in "
                 f"{self.points} images through the states at {axis.symbol} = "
-                f"{axis.values[level]:.3g}"
+                f"{axis.text(level)}"
             )
         change = (
             f"{rows} samples change into others" if rows > 1 else "a sample changes into another"

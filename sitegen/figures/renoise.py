@@ -124,7 +124,7 @@ class Renoise(ChosenKind):
         across = len(numbers) + 1
         cells = Cells(across * len(levels), width, height, across, 1, True)
         symbol, unit = axis.symbol.partition("_")[0], axis.unit and f" {axis.unit}"
-        names = [f"{symbol} = {axis.values[level]:.3g}{unit}" for level in levels]
+        names = [f"{symbol} = {axis.text(level)}{unit}" for level in levels]
         labels = [f"{label}, " for label in self.cell_texts(card)] or [""] * len(numbers)
         texts = [t for name in names for t in ("given", *(label + name for label in labels))]
         cells = captioned(cells, texts)
@@ -142,7 +142,7 @@ class Renoise(ChosenKind):
     def describe(self, cards: Sequence[ModelCard]) -> str:
         """Describe the rows."""
         card = cards[0]
-        values = [f"{card.axis.values[level]:.3g}" for level in self.levels_of(card)]
+        values = [card.axis.text(level) for level in self.levels_of(card)]
         of = "levels" if len(values) > 1 else "the level"
         repetitions = f"{self.count} times" if self.count > 1 else "once"
         return (

@@ -56,3 +56,7 @@ class LevelAxis:
     symbol: str
     unit: str = ""
     values: tuple[float, ...] = ()
+
+    def text(self, level: int) -> str:
+        """Return the value of a level with three significant digits."""
+        return f"{float(f'{self.values[level]:.3g}'):.12g}"  # not 1e+03

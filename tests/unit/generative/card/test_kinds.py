@@ -3,6 +3,7 @@
 import pytest
 
 from sitegen.core.errors import ConfigError
+from sitegen.generative.card.abilities import LevelAxis
 from sitegen.generative.card.card import ModelCard
 
 CARD = """image_size = 8
@@ -71,3 +72,9 @@ def test_cards_are_written_and_read(kind: str, words: str) -> None:
     assert len(card.axis.values) == 5
     assert kind != "flow" or card.axis.values[0] == 1
     assert card.first_state(several=True)
+
+
+def test_text_of_a_level() -> None:
+    """Three digits, and no exponent for the steps of a DDPM."""
+    axis = LevelAxis("t", "", (0.0, 0.123456, 17.25, 1000.0))
+    assert [axis.text(level) for level in range(4)] == ["0", "0.123", "17.2", "1000"]
