@@ -53,8 +53,8 @@ def test_large_view(browser: Browser, built: Path, width: int) -> None:
     with serving(built) as address, opened(browser, address, viewport=size) as page:
         links, viewer = page.locator("#all .gallery-link"), page.locator("#viewer")
         links.nth(0).click()
-        expect(viewer.locator("h2")).to_have_text("Picture 1 of 3", timeout=5000)
-        expect(viewer.locator(".sample-text em")).to_have_text("red", timeout=5000)
+        expect(viewer.locator("h2")).to_have_text("Picture 1 of 3")
+        expect(viewer.locator(".sample-text em")).to_have_text("red")
         until(page, "document.querySelector('#viewer img').naturalWidth === 1200")
         assert page.evaluate("document.querySelector('#viewer img').alt") == "A red one"
         box = box_of(viewer.locator("img"))
@@ -65,15 +65,15 @@ def test_large_view(browser: Browser, built: Path, width: int) -> None:
         assert saved.get_attribute("href") == links.nth(0).evaluate("link => link.href")
         assert violations(page) == []
         page.keyboard.press("ArrowRight")
-        expect(viewer.locator("img")).to_have_attribute("alt", "A blue one", timeout=5000)
+        expect(viewer.locator("img")).to_have_attribute("alt", "A blue one")
         page.keyboard.press("ArrowRight")
-        expect(viewer.locator("video")).to_have_attribute("aria-label", "3", timeout=5000)
+        expect(viewer.locator("video")).to_have_attribute("aria-label", "3")
         until(page, "document.querySelector('#viewer video').readyState > 0")
         page.keyboard.press("ArrowRight")
-        expect(viewer.locator("h2")).to_have_text("Picture 1 of 3", timeout=5000)
+        expect(viewer.locator("h2")).to_have_text("Picture 1 of 3")
         page.keyboard.press("Escape")
-        expect(viewer).to_be_hidden(timeout=5000)
-        expect(links.nth(0)).to_be_focused(timeout=5000)
+        expect(viewer).to_be_hidden()
+        expect(links.nth(0)).to_be_focused()
         assert violations(page) == []
 
 
@@ -83,7 +83,7 @@ def test_address(browser: Browser, built: Path) -> None:
         serving(built) as address,
         opened(browser, f"{address}index.html?sample=2#all") as page,
     ):
-        expect(page.locator("#viewer h2")).to_have_text("Picture 2 of 3", timeout=5000)
+        expect(page.locator("#viewer h2")).to_have_text("Picture 2 of 3")
         page.locator("#viewer .link").hover()
         assert page.evaluate("document.querySelector('#viewer .link').href").endswith(
             "?sample=2#all"
@@ -123,7 +123,7 @@ def test_in_another_page(browser: Browser, built: Path) -> None:
             assert page.evaluate("document.documentElement.scrollHeight") <= int(height)
             assert box_of(page.locator("#content"))["height"] > int(height) - 200
             page.locator(".gallery-link").first.click()
-            expect(page.locator("#viewer img")).to_be_visible(timeout=5000)
+            expect(page.locator("#viewer img")).to_be_visible()
         assert len(lines) == 2
 
 

@@ -250,7 +250,7 @@ TABS = "Class", "Drawn so far", "Start", "Mix two"
 
 def show_tab(page: Page, name: str) -> None:
     """Show the controls that one of the TABS names."""
-    page.locator(".sampler").first.get_by_role("radio", name=name).check(timeout=5000)
+    page.locator(".sampler").first.get_by_role("radio", name=name).check()
 
 
 def wait_for_kept(page: Page, count: int) -> None:
