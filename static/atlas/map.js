@@ -72,9 +72,10 @@ class Atlas {
     for (const { rows } of this.planes)
       for (const [depth, row] of rows.entries()) when(row, "click", () => this.climb(depth));
     when(this.link, "click", () => this.copy());
-    when(this.save, "click", () => this.keep());
+    when(this.save, "click", () => this.ask(this.current));
     when(this.large, "click", () => this.enlarge());
     when(this.dialog, "click", ({ target }) => target === this.dialog && this.dialog.close());
+    when(this.dialog, "close", () => this.ask());
     when(this.fetch, "click", () => {
       this.isAllowed = true;
       for (const plane of this.planes) plane.retry();
@@ -157,7 +158,7 @@ class Atlas {
   move(camera, isSmooth = false) {
     const to = kept(camera, this.view, this.limits, this.columns);
     const isCut = !isSmooth || reducedMotion.matches;
-    this.notice = undefined;
+    [this.notice, this.asked] = [];
     this.motion = isCut ? undefined : { from: this.camera, to, begun: performance.now() };
     if (isCut) this.camera = to;
     this.update();
@@ -225,8 +226,9 @@ class Atlas {
 
   /* What texts say of a tile; a first map with fewer splits shows its ancestor. */
   valuesOf(tile) {
-    const [{ facts, deepest }] = this.planes;
-    const own = ancestor(tile, Math.min(tile.depth, deepest));
+    const [plane] = this.planes;
+    const { facts } = plane;
+    const own = plane.own(tile);
     const level = facts.splits[own.depth] ?? 0;
     const address = written(addressOf(own, facts.starts));
     return { address, level, value: valueAt(own.depth, facts), seed: this.words.seed };
@@ -256,16 +258,20 @@ class Atlas {
       const own = Math.min(depth, plane.deepest);
       const look = { camera, view, depth: own, now, calm, isPixelated, ratio: devicePixelRatio };
       if (plane.paint(look)) goesOn = true;
-      if (!this.motion) this.demand(plane, visible(own, camera, view, this.columns));
+      if (!this.motion) this.demand(plane, own);
       this.mark(plane, current);
     }
     this.report(current);
+    if (this.asked) this.answer();
     if (goesOn) this.update();
   }
 
-  /* Have tiles drawn, once the model may be fetched; count those that are missing or cannot be drawn. */
-  demand(plane, tiles) {
-    const { missing, failed } = plane.want(tiles);
+  /* Have the tiles of a depth that are in view drawn, or the one that was asked for, once the model may
+     be fetched; count those that are missing or cannot be drawn. */
+  demand(plane, depth) {
+    const { asked, camera, view, columns } = this;
+    const tiles = asked ? [plane.own(asked)] : visible(depth, camera, view, columns);
+    const { missing, failed } = plane.want(tiles, asked);
     if (missing && !plane.state && !this.mustAsk) plane.load();
     this.missing += missing;
     this.failed += failed;
@@ -274,8 +280,8 @@ class Atlas {
   /* Draw the ring around a tile of a map, its scale bar, and the line of the tile. */
   mark(plane, current) {
     const { camera, view } = this;
-    const { facts, deepest, depth, ring, scale, rows } = plane;
-    const tile = ancestor(current, Math.min(current.depth, deepest));
+    const { facts, depth, ring, scale, rows } = plane;
+    const tile = plane.own(current);
     place(ring, boxOf(tile, camera, view));
     const [bar, text] = ["i", "b"].map((tag) => scale.querySelector(tag));
     const pixels = facts.unit === "px" ? facts.values[depth] : 0;
@@ -353,17 +359,34 @@ class Atlas {
     }
   }
 
-  /* Save the tile as a PNG. */
+  /* Have a tile drawn in all its pixels, or none, before the rest of the map. */
+  ask(tile) {
+    this.asked = tile;
+    this.update();
+  }
+
+  /* Show the tile that was asked for in the large view, or save it when it is drawn. */
+  answer() {
+    const { asked, dialog, planes } = this;
+    if (dialog.open)
+      for (const [number, canvas] of [...dialog.querySelectorAll("canvas")].entries())
+        show(canvas, planes[number].nearest(planes[number].own(asked)).picture);
+    else if (!this.missing) this.keep();
+  }
+
+  /* Save the tile that was asked for as a PNG. */
   keep() {
     const [plane] = this.planes;
-    const picture = plane.picture(this.current);
-    if (!picture) return this.tell(this.words.undrawn);
+    const { address } = this.valuesOf(this.asked);
+    const picture = plane.picture(plane.own(this.asked));
+    this.asked = undefined;
+    if (this.failed || !picture) return this.tell(this.words.undrawn);
     const factor = Math.max(1, Math.floor(SAVED / picture.width));
     const large = document.createElement("canvas");
     show(large, picture, factor);
     large.toBlob((blob) => {
       const href = URL.createObjectURL(blob);
-      const download = `${plane.box.dataset.name}-${this.valuesOf(this.current).address}.png`;
+      const download = `${plane.box.dataset.name}-${address}.png`;
       Object.assign(document.createElement("a"), { href, download }).click();
       setTimeout(() => URL.revokeObjectURL(href), 10000);
     });
@@ -372,14 +395,11 @@ class Atlas {
   /* Show the tile large, with the command that draws it. */
   enlarge() {
     const { dialog, current } = this;
-    for (const [number, canvas] of [...dialog.querySelectorAll("canvas")].entries()) {
-      const plane = this.planes[number];
-      const { picture } = plane.nearest(ancestor(current, Math.min(current.depth, plane.deepest)));
-      if (picture) show(canvas, picture);
-    }
     for (const text of dialog.querySelectorAll("[data-text]"))
       put(text, fill(text.dataset.text, this.valuesOf(current)));
     dialog.showModal();
+    this.ask(current);
+    this.answer();
   }
 
   /* Say something until the map moves on. */

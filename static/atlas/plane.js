@@ -33,6 +33,11 @@ export class Plane {
     return addressOf(tile, this.facts.starts);
   }
 
+  /* A tile, or its ancestor at the deepest split of this model. */
+  own(tile) {
+    return ancestor(tile, Math.min(tile.depth, this.deepest));
+  }
+
   /* The picture of a tile, if it is there: drawn, or cut out of the prepared maps. Browsers and WebP
      mix neighbours into the pixels at its edges, which are replaced by those next to them. */
   picture(tile) {
@@ -115,12 +120,19 @@ export class Plane {
     pen.globalAlpha = 1;
   }
 
-  /* Have tiles drawn, the nearest first; return how many are missing, and how many cannot be drawn. */
-  want(tiles) {
-    const absent = tiles.filter((tile) => tile.depth > this.prepared && !this.picture(tile));
+  /* Have tiles drawn, the nearest first, and prepared ones in all their pixels if `isWhole`; return
+     how many are missing, and how many cannot be drawn. */
+  want(tiles, isWhole) {
+    const isAbsent = (tile) =>
+      tile.depth > this.prepared ? !this.picture(tile) : isWhole && !this.#isDrawn(tile);
+    const absent = tiles.filter(isAbsent);
     this.#wanted = absent.map((tile) => this.addressOf(tile)).filter((address) => this.#open(address));
     this.#assign();
     return { missing: this.#wanted.length, failed: absent.length - this.#wanted.length };
+  }
+
+  #isDrawn(tile) {
+    return !this.box.dataset.model || this.store.get(written(this.addressOf(tile)))?.state;
   }
 
   /* Try again what was lost or failed. */
@@ -183,10 +195,9 @@ export class Plane {
     if (key === undefined) return;
     if (state) {
       const tile = tileOf(read(key), this.facts.starts);
-      const { facts, prepared, store } = this;
-      const isPrepared = tile.depth <= prepared; // its picture is cut out when it is needed
-      const shown = level && facts.renoised ? sharp : state;
-      const picture = isPrepared ? store.get(key)?.picture : drawn(shown, facts);
+      // A start has no prediction yet: its picture is the prepared one.
+      const shown = level && this.facts.renoised ? sharp : state;
+      const picture = shown ? drawn(shown, this.facts) : this.store.get(key)?.picture;
       this.#keep({ key, tile, state, picture });
     }
     if (!ended) return;

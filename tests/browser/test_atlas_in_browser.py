@@ -103,6 +103,20 @@ def test_prepared_before_fetched(page: Page, tiles: Tiles) -> None:
     assert page.locator(".atlas-out").get_attribute("aria-disabled") == "true"
 
 
+def test_prepared_tile_in_full(page: Page, tiles: Tiles) -> None:
+    """A prepared tile is opened large and saved as Python draws it, which fetches the model."""
+    zoom_in(page, 2)
+    assert depth(page) == 2
+    wanted = to_uint8(tiles.at(Address.parse(page.evaluate(ADDRESS))).picture[None])[0, ..., 0]
+    large = page.locator(".atlas-dialog canvas")
+    page.locator(".atlas-large").click()
+    until(page, "document.querySelector('.atlas-dialog canvas').width === 28")
+    assert large.is_visible()
+    page.locator(".atlas-dialog button").click()
+    assert np.abs(saved(page).astype(int) - wanted).max() <= 8
+    assert page.evaluate(f"{FETCHED}.length") == 2
+
+
 def test_link(browser: Browser, address: str) -> None:
     """A link opens its tile and can be copied; one to a tile that is not there says so."""
     with opened(browser, f"{address}#atlas/2.02131") as page:

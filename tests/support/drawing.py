@@ -50,6 +50,7 @@ PICTURES = """(async (addresses) => {
     }
     find("large").click();
     const canvas = document.querySelector("dialog[open] canvas");
+    while (canvas.width < 28) await sleep(); // a prepared tile, which is drawn in full
     const { width, height } = canvas;
     const pen = new OffscreenCanvas(width, height).getContext("2d");
     pen.drawImage(canvas, 0, 0);
