@@ -204,11 +204,8 @@ class FigureView:
         return relative(standalone_uri(self.media), self.page)
 
     @property
-    def size(self) -> tuple[int, int]:
-        """Width and height in CSS pixels of its pictures, of a gallery with their captions."""
-        if self.shape != "gallery":
-            picture = self.clip or self.media.record.files["image"]
-            return picture.width, picture.height
+    def gallery_size(self) -> tuple[int, int]:
+        """Width and height in CSS pixels of a gallery's pictures with their captions."""
         cell = (WIDE + 12) / self.spec.columns - 12
         heights = [
             cell * min(1.6, item.picture.height / item.picture.width)

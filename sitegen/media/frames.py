@@ -68,14 +68,14 @@ def reduction(count: int, width: int, height: int, columns: int) -> int:
 
     Their clip, at twice their size, then has at most `LARGEST` pixels, and sides of `LONGEST`.
     """
-    largest, rows = max(width, height), -(-count // columns)
-
-    def fits(factor: int) -> bool:
+    factor, rows = 1, -(-count // columns)
+    while factor < max(width, height):
         across, down = -(-width // factor), -(-height // factor)
         longest = 2 * max(columns * across, rows * down)
-        return 4 * count * across * down <= LARGEST and longest <= LONGEST
-
-    return next(filter(fits, range(1, largest)), largest)
+        if 4 * count * across * down <= LARGEST and longest <= LONGEST:
+            break
+        factor += 1
+    return factor
 
 
 def reduce(images: Frame, factor: int) -> Frame:

@@ -21,7 +21,6 @@ from pydantic import (
     Field,
     TypeAdapter,
     ValidationError,
-    model_validator,
 )
 from pydantic.dataclasses import dataclass
 
@@ -37,8 +36,6 @@ RECIPE = 3
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 if TYPE_CHECKING:
-    from typing import Self
-
     import numpy as np
     from numpy.typing import NDArray
 
@@ -145,13 +142,6 @@ class Cells:
     strip: Annotated[int, Field(ge=0)] = 0
     lines: _Size = 1
     nodes: tuple[TreeNode, ...] = ()
-
-    @model_validator(mode="after")
-    def _texts_fit(self) -> Self:
-        # Earlier versions stored no strip; such a clip is rendered again.
-        if bool(self.texts) != bool(self.strip):
-            raise ValueError("texts and their strip go together")
-        return self
 
     @property
     def corners(self) -> list[tuple[int, int]]:
