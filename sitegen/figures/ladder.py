@@ -47,6 +47,7 @@ class Ladder(ChosenKind):
     """
 
     example: ClassVar[str] = '"NAME", steps=(5, 10, 25), count=3'
+    recipe: ClassVar[int] = 2
 
     also: Annotated[tuple[ModelName, ...], BeforeValidator(_several)] = Field(
         default=(), description="Other models, whose columns follow; or give all as `models`."

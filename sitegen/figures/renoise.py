@@ -26,6 +26,7 @@ class Renoise(ChosenKind):
 
     example: ClassVar[str] = '"NAME", levels=(40, 60, 80), count=5'
     needs: ClassVar[tuple[Ability, ...]] = ("corrupt",)
+    recipe: ClassVar[int] = 2
 
     image: Annotated[
         OwnPicture | None,

@@ -371,7 +371,8 @@ def group_view(group: Group, parts: tuple[tuple[str, Any], ...]) -> FigureGroup:
     """
     view = FigureGroup(group, parts)
     if group.kind == COMPARE:
-        shapes = [figure.size for figure in view.figures]
+        pictures = [figure.clip or figure.media.record.files["image"] for figure in view.figures]
+        shapes = [(picture.width, picture.height) for picture in pictures]
         shapes += [part.shape for part in group.parts if isinstance(part, Embed) and part.shape]
         if fault := shapes_fault(shapes):
             raise ConfigError(f"{group.place.file}:{group.place.line}: compare(…): {fault}")
