@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from sitegen.core.files import platform_errors
-from sitegen.figures.atlas import Atlas
 from sitegen.figures.base import Figure
 from sitegen.figures.clips import made_with
 from sitegen.figures.live import exported_model, model_files
@@ -31,6 +30,9 @@ from sitegen.media.manifest import Cells, ClipSource, MediaFile, RenderJob
 from sitegen.models.browser import BrowserModel
 from sitegen.sampling.provider import ModelProvider
 from sitegen.sampling.tiles import Tile, Tiles, tiles_of
+
+if TYPE_CHECKING:
+    from sitegen.figures.atlas import Atlas
 
 FPS, SIDE, FADE, ENDING = 24, 320, 0.35, 1.5
 """Frames of an octave of the zoom, its side in pixels, the part of an octave in which tiles appear
