@@ -122,7 +122,7 @@ class Atlas(FigureKind):
         """Return the job of the maps, as far as they are prepared, and of a zoom."""
         from sitegen.figures.atlas.sample import atlas_job
 
-        return atlas_job(models, figure, self)
+        return atlas_job(models, figure)
 
     def describe(self, cards: Sequence[ModelCard]) -> str:
         """Describe the way from the plane of starts to an image."""

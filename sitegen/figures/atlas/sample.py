@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,9 +30,6 @@ from sitegen.media.manifest import Cells, ClipSource, MediaFile, RenderJob
 from sitegen.models.browser import BrowserModel
 from sitegen.sampling.provider import ModelProvider
 from sitegen.sampling.tiles import Tile, Tiles, tiles_of
-
-if TYPE_CHECKING:
-    from sitegen.figures.atlas import Atlas
 
 FPS, SIDE, FADE, ENDING = 24, 320, 0.35, 1.5
 """Frames of an octave of the zoom, its side in pixels, the part of an octave in which tiles appear
@@ -55,12 +52,13 @@ class View(NamedTuple):
     width: float
 
 
-def atlas_job(models: ModelProvider, figure: Figure, spec: Atlas) -> RenderJob:
+def atlas_job(models: ModelProvider, figure: Figure) -> RenderJob:
     """Return the job: "tiles" of each model, and if it is live "model" and "weights"; a zoom to an
     image, and four crops on the way.
 
     Raises RefusedError for a model that a browser's sampler does not have, or that is too heavy.
     """
+    spec: Any = figure.spec  # an Atlas, whose module imports this one
     maps = list[Map]()
     for name in spec.models:
         card, sampler = models.source(name).card, models.sampler(name)
