@@ -4,7 +4,7 @@ import os
 
 import click
 
-from sitegen.cli.models import add, convert, inspect, sample, train
+from sitegen.cli.models import add, inspect, sample, train
 from sitegen.cli.site import build, check, clean, export, new, publish, serve
 from sitegen.core.installed import DISTRIBUTION
 
@@ -54,7 +54,7 @@ def completion(context: click.Context, shell: str) -> None:
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     commands=[
         *(new, add, serve, build, check, publish, export, clean),
-        *(inspect, convert, sample, train, schema, completion),
+        *(inspect, sample, train, schema, completion),
     ],
 )
 @click.version_option(package_name=DISTRIBUTION, prog_name="sitegen")

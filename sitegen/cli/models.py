@@ -163,43 +163,6 @@ def add(
         click.echo(plain(line))
 
 
-@click.command()
-@click.argument("model")
-@click.option("--output", type=PATH, help="The new folder.  [default: the site's models/NAME-page]")
-@click.option("--card", type=PATH, help="The card of a checkpoint file.")
-@config_option
-def convert(model: str, output: Path | None, card: Path | None, config: Path) -> None:
-    """Copy MODEL with weights of one byte each, for the sampler in a page.
-
-    MODEL is a model of site.toml or runs/, a shipped one, a folder or a checkpoint, with initial
-    states. A model that is too heavy for a page, or has a network that a page lacks, is refused
-    with the numbers. `sitegen add --sampler` does this while it adds a checkpoint.
-
-    \b
-    Examples:
-      sitegen convert birds
-      sitegen convert runs/birds --output models/birds
-    """
-    from sitegen.content.suggestions import trained_lines
-    from sitegen.core.errors import ConfigError
-    from sitegen.core.urls import slug_fault
-    from sitegen.models.converting import convert_model
-    from sitegen.models.registry import find_model
-
-    source = find_model(model, card, config)
-    folder = output or config.parent / "models" / f"{source.name}-page"
-    if fault := slug_fault(folder.name):
-        raise ConfigError(f"{folder}: the new model has the name of its folder, which {fault}")
-    if folder.exists():
-        raise ConfigError(
-            f"{folder}: is there already; choose another --output, or remove it first"
-        )
-    converted = convert_model(source, folder)
-    click.echo(f"{folder}: {converted.text()}")
-    for line in trained_lines(folder.name, folder, config.parent):
-        click.echo(plain(line))
-
-
 def _is_interactive() -> bool:
     """Return whether input and output are a terminal, so that questions can be asked."""
     return sys.stdin.isatty() and sys.stdout.isatty()

@@ -34,7 +34,10 @@ def live_faults(kind: FigureKind, cards: Sequence[ModelCard]) -> Iterator[str]:
             continue
         yield from page_faults(name, card)
         if card.weights and not card.weights.file.endswith(".safetensors"):
-            yield f"the weights of {name} are not safetensors; run `sitegen convert {name}`"
+            yield (
+                f"the weights of {name} are not safetensors; add its checkpoint under another name "
+                "with --sampler"
+            )
 
 
 def exported_model(models: ModelProvider, name: str) -> tuple[ModelCard, BrowserModel]:

@@ -1,21 +1,15 @@
 """Weights of one byte each for the sampler in a page, from any checkpoint that sitegen reads."""
 
 import re
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sitegen.core.errors import RefusedError
-from sitegen.core.files import write_atomic
 from sitegen.core.progress import megabytes
-from sitegen.generative.card.card import CARD_NAME, FileRef, ModelCard
-from sitegen.generative.checkpoints.archive import open_checkpoint
-from sitegen.generative.checkpoints.weights import scales_of
+from sitegen.generative.card.card import FileRef, ModelCard
 from sitegen.models.browser import BrowserModel, export_for_browser, page_faults, too_heavy
-from sitegen.models.folder import write_model_folder
-from sitegen.models.registry import ModelSource
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,40 +40,6 @@ def require_fit(name: str, card: ModelCard) -> None:
     """Raise RefusedError, with all reasons, for a model that the sampler in a page cannot run."""
     if faults := [*page_faults(name, card)]:
         raise RefusedError("; ".join(faults))
-
-
-def convert_model(source: ModelSource, folder: Path) -> Converted:
-    """Write a model with weights of one byte each, its prior and its card into a new `folder`.
-
-    Raises RefusedError for a model that the sampler in a page cannot run, whose files cannot be
-    used, or whose weights are bytes already.
-    """
-    faults = [*page_faults(source.name, source.card)]
-    if faults and source.prior is None and "prior" in source.card.abilities:
-        faults.append(f"the model {source.name} has no prior to start from")
-    if faults:
-        raise RefusedError("; ".join(faults))
-    source.require_usable()
-    if scales_of(source.weights, open_checkpoint(source.weights).weights):
-        raise RefusedError(
-            f"{source.weights}: its weights are bytes already; a page can use the model as it is: "
-            f'{{{{ sampler("{source.name}") }}}}'
-        )
-
-    def write(stage: Path) -> Converted:
-        stage.mkdir(parents=True)
-        card = replace(source.card, prior=None, example=None)
-        if source.prior is not None:
-            shutil.copyfile(source.prior, stage / source.prior.name)
-            card = replace(card, prior=FileRef(source.prior.name, source.prior_sha256))
-        if source.example is not None:
-            shutil.copyfile(source.example, stage / source.example.name)
-            card = replace(card, example=FileRef(source.example.name, source.example_sha256))
-        converted = byte_weights(source.name, source.weights, card, stage)
-        write_atomic(stage / CARD_NAME, converted.card.to_toml().encode())
-        return converted
-
-    return write_model_folder(folder, write)[1]
 
 
 def byte_weights(name: str, weights: Path, card: ModelCard, folder: Path) -> Converted:

@@ -14,10 +14,9 @@ from sitegen.cli.main import cli
 from sitegen.core.errors import RefusedError
 from sitegen.generative.card.card import read_card
 from sitegen.generative.card.networks import UNetConfig
-from sitegen.generative.process.dissipation import heat_of
 from sitegen.models.add import AddResult, add_model, add_named
 from sitegen.models.browser import export_for_browser
-from sitegen.models.converting import convert_model, require_fit
+from sitegen.models.converting import byte_weights, require_fit
 from sitegen.models.questions import AddOptions
 from sitegen.models.registry import find_model
 from tests.support.adding import CONFIG, SITE, TOLD, draw
@@ -60,51 +59,6 @@ def test_published_checkpoint_gets_a_sampler() -> None:
     assert source.prior is not None
     exported = export_for_browser(source.card, source.weights, source.prior)
     assert exported.size < TINY.stat().st_size / 10
-
-
-def test_convert(tmp_path: Path) -> None:
-    """`convert` does it for a model of the site; the output of its network hardly changes."""
-    added()
-    done = CliRunner().invoke(cli, ["convert", "digits"])
-    assert done.exit_code == 0, done.output
-    assert "models/digits-page: for the sampler in a page: 310 kB to fetch, 1.7 " in done.output
-    assert '[models.digits-page]\n    path = "models/digits-page"' in done.output
-    assert '\n\n{{ sampler("digits-page"' in done.output
-    folder = Path("models/digits-page")
-    assert read_card(folder).subject == find_model("digits", None, CONFIG).card.subject
-    found = convert_model(find_model("digits", None, CONFIG), tmp_path / "other")
-    assert 0 < found.change < 0.1
-    assert (tmp_path / "other" / "weights.safetensors").read_bytes() == (
-        folder / "weights.safetensors"
-    ).read_bytes()
-    again = CliRunner().invoke(cli, ["convert", "digits"])
-    assert (again.exit_code, "is there already" in str(again.exception)) == (1, True)
-    odd = CliRunner().invoke(cli, ["convert", "digits", "--output", "models/My Digits"])
-    assert "has the name of its folder, which should be 1 to 64 of" in str(odd.exception)
-    assert not Path("models/My Digits").exists()
-
-
-def test_a_run_is_converted_by_its_name() -> None:
-    """A model that `train` wrote needs no table in site.toml; bytes are not converted again."""
-    write_model(Path("runs/own"))
-    done = CliRunner().invoke(cli, ["convert", "own"])
-    assert done.exit_code == 0, done.output
-    assert Path("models/own-page/model.toml").exists()
-    again = CliRunner().invoke(cli, ["convert", "models/own-page"])
-    refused = 'bytes already; a page can use the model as it is: {{ sampler("own-page") }}'
-    assert refused in str(again.exception)
-    assert not Path("models/own-page-page").exists()
-
-
-def test_all_reasons_at_once() -> None:
-    """A model that a page cannot run and that lacks a prior is refused with both reasons."""
-    folder = write_model(Path("models/odd"))
-    card = heat_of(read_card(folder))
-    assert card.unet is not None
-    unet = replace(card.unet, use_scale_shift_norm=True)
-    (folder / "model.toml").write_text(replace(card, unet=unet, prior=None).to_toml())
-    done = CliRunner().invoke(cli, ["convert", "models/odd"])
-    assert re.search("use_scale_shift_norm, .*; the model odd has no prior", str(done.exception))
 
 
 def test_too_heavy_by_how_much() -> None:
@@ -152,9 +106,10 @@ def test_a_run_is_found_by_its_name() -> None:
 
 
 @pytest.mark.parametrize("write", [write_ddpm, write_flow])
-def test_kinds_without_a_prior(tmp_path: Path, write: Callable[[Path], Path]) -> None:
-    """A DDPM or a flow begins from noise, so its copy has no prior."""
-    write(Path("models/noise"))
-    found = convert_model(find_model("models/noise", None, CONFIG), tmp_path / "copy")
-    assert found.card.prior is None
-    assert 0 < found.change < 0.1
+def test_kinds_without_a_prior(write: Callable[[Path], Path]) -> None:
+    """A DDPM or a flow begins from noise, so its copy has no prior; its output hardly changes."""
+    folder = write(Path("runs/noise"))
+    (target := Path("copy")).mkdir()
+    converted = byte_weights("noise", folder / "weights.safetensors", read_card(folder), target)
+    assert converted.card.prior is None
+    assert 0 < converted.change < 0.1
