@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -186,8 +185,7 @@ def inspect(checkpoint: Path, as_json: bool) -> None:
     """Show a CHECKPOINT's format, step, parameters, averaged weights and architecture.
 
     CHECKPOINT is a file, a folder, or the name of a model of the site, of runs/ or of a shipped
-    one. Nothing in the file is executed. Of a recording, and of an author's sampler by its name in
-    site.toml, it shows the axis and what figures can use.
+    one. Nothing in the file is executed.
 
     \b
     Examples:
@@ -196,14 +194,8 @@ def inspect(checkpoint: Path, as_json: bool) -> None:
     """
     from sitegen.core.errors import RefusedError
     from sitegen.generative.checkpoints.inspection import inspect_checkpoint
-    from sitegen.models import facts
     from sitegen.models.registry import named_folder
 
-    if recorded := facts.recorded_model(checkpoint):
-        known_facts = facts.facts(*recorded)
-        text = json.dumps(known_facts, indent=2) if as_json else facts.to_text(known_facts)
-        click.echo(plain(text))
-        return
     report = inspect_checkpoint(named_folder(checkpoint))
     click.echo(plain(report.to_json() if as_json else report.to_text()))
     if report.problems:

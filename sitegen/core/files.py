@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from sitegen.core.errors import LockedError, PlatformError, RefusedError
 
@@ -134,8 +134,6 @@ def below(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
                     folders.append((f"{prefix}{entry.name}/", entry.path))
 
 
-Format = Literal["pth", "safetensors"]
-
 _TEXT_LIMIT = 1 << 20
 _MOST_COMPRESSED = 64
 """Largest ratio of a file's size to its blocks, on file systems that compress. Sparse files of a
@@ -183,29 +181,6 @@ def regular_size(path: Path, what: str) -> int:
             "of them; download or copy it again"
         )
     return status.st_size
-
-
-def sniff(path: Path) -> Format:
-    """Return the format of a checkpoint by its first bytes. Raises RefusedError if unknown."""
-    size = regular_size(path, "checkpoint")
-    try:
-        with path.open("rb") as file:
-            start = file.read(10)
-    except OSError as error:
-        raise RefusedError(f"{path}: cannot be read: {error.strerror}") from None
-    # torch.save has written zip archives since version 1.6.
-    if start.startswith(b"PK\x03\x04"):
-        return "pth"
-    # A safetensors file begins with the length of its JSON header, in 8 bytes.
-    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= size - 8:
-        return "safetensors"
-    # The opcode of a pickle's protocol, and its number.
-    if start[:1] == b"\x80" and start[1:2] in b"\x01\x02\x03\x04\x05":
-        raise RefusedError(
-            f"{path}: a bare pickle, as torch.save wrote before version 1.6, which cannot be "
-            "checked before it is read; save it again with torch.save of a newer PyTorch"
-        )
-    raise RefusedError(f"{path}: damaged or not a checkpoint: neither a .pth nor safetensors")
 
 
 def sha256(path: Path) -> str:

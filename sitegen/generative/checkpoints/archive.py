@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from sitegen.core.errors import ConfigError, RefusedError
-from sitegen.core.files import regular_size, reject_duplicate_keys, sniff
+from sitegen.core.files import regular_size, reject_duplicate_keys
 from sitegen.core.zips import ZIP_DAMAGE, open_zip
 from sitegen.generative.card.card import BlurSchedule
 from sitegen.generative.card.limits import MOST_LEVELS
@@ -54,6 +54,8 @@ variance.
 HEADS = ("num_heads", "num_head_channels", "use_new_attention_order")
 """Settings of attention, which shapes do not show; some programs save them with the weights."""
 
+Format = Literal["pth", "safetensors"]
+"""Formats of files of weights."""
 PICKLE_BYTES, HEADER_BYTES = 8 << 20, 8 << 20
 """Maximum bytes of the lists of tensors in a `.pth` and in safetensors; a model has a few 100 kB.
 """
@@ -99,6 +101,29 @@ class Checkpoint:
     notes: Mapping[str, str] = field(default_factory=dict)
     heads: dict[str, int] = field(default_factory=dict)
     buffers: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+def sniff(path: Path) -> Format:
+    """Return the format of a checkpoint by its first bytes. Raises RefusedError if unknown."""
+    size = regular_size(path, "checkpoint")
+    try:
+        with path.open("rb") as file:
+            start = file.read(10)
+    except OSError as error:
+        raise RefusedError(f"{path}: cannot be read: {error.strerror}") from None
+    # torch.save has written zip archives since version 1.6.
+    if start.startswith(b"PK\x03\x04"):
+        return "pth"
+    # A safetensors file begins with the length of its JSON header, in 8 bytes.
+    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= size - 8:
+        return "safetensors"
+    # The opcode of a pickle's protocol, and its number.
+    if start[:1] == b"\x80" and start[1:2] in b"\x01\x02\x03\x04\x05":
+        raise RefusedError(
+            f"{path}: a bare pickle, as torch.save wrote before version 1.6, which cannot be "
+            "checked before it is read; save it again with torch.save of a newer PyTorch"
+        )
+    raise _damaged(path, "neither a .pth nor safetensors")
 
 
 def open_checkpoint(path: Path) -> Checkpoint:
@@ -358,7 +383,9 @@ def _averages(path: Path, ema: object) -> dict[str, Any]:
 
 
 def _damaged(path: Path, why: object) -> RefusedError:
-    return RefusedError(f"{path}: damaged or not a checkpoint: {why}")
+    return RefusedError(
+        f"{path}: damaged or not a checkpoint: {why}. Of another format, {OTHER_WAYS}"
+    )
 
 
 @contextmanager

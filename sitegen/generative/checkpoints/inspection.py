@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from sitegen.core.errors import ConfigError, RefusedError
-from sitegen.core.files import Format, sha256
+from sitegen.core.files import sha256
 from sitegen.generative.card.card import (
     CARD_NAME,
     ModelCard,
@@ -25,6 +25,7 @@ from sitegen.generative.checkpoints.archive import (
     OTHER_WAYS,
     UNKNOWN_NETWORK,
     Checkpoint,
+    Format,
     Layout,
     has_learned_variance,
     open_checkpoint,

@@ -20,7 +20,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from sitegen.core.errors import RefusedError
-from sitegen.core.files import regular_size, sha256, sniff, write_atomic
+from sitegen.core.files import regular_size, sha256, write_atomic
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.limits import MOST_CLASSES
 from sitegen.generative.checkpoints.archive import open_checkpoint
@@ -153,8 +153,6 @@ def read_prior(path: Path, card: ModelCard) -> Prior:
     Raises RefusedError for a file that is missing, damaged or made for another model.
     """
     regular_size(path, "prior")
-    if sniff(path) != "safetensors":
-        raise RefusedError(f"{path}: not a prior: it must be safetensors")
     checkpoint = open_checkpoint(path)
     bank = checkpoint.weights.get(_COEFFICIENTS)
     try:

@@ -199,6 +199,7 @@ MISTAKES: dict[str, tuple[list[str], int, str]] = {
     "no port": (["serve", "--port", "70000"], 2, "70000 is not in the range"),
     "nothing to serve": (["serve", "--config", "no.toml"], 2, "no.toml"),
     "inspect nothing": (["inspect", "no.pth"], 3, "no.pth: there is no such checkpoint"),
+    "inspect text": (["inspect", "site.toml"], 3, "safetensors. Of another format, record its"),
 }
 
 

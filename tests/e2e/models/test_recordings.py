@@ -55,18 +55,6 @@ def site(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_inspect(site: Path) -> None:
-    """`inspect` describes a recording, as a file and by the name of its model."""
-    of_file = sitegen(site, "inspect", "flow.npz")
-    for told in ("1 × 8 × 8", "t from 0 to 1", "6", "flow.py at 3f2a, JAX 0.5", "final"):
-        assert told in of_file
-    sitegen(site, "add", "flow", "--recording", "flow.npz", "--subject", "squares")
-    assert sitegen(site, "inspect", "flow") == of_file.replace(
-        "recording\nshape", f"recording\n{'subject':17} squares\nshape"
-    )
-    assert "damaged" in refused(site, "inspect", "site.toml")
-
-
 CALLS = (
     'trajectories("flow", count=4, caption="Four samples.")',
     'trajectories("flow", samples=[5, 0], chosen_from=6, show="final")',
@@ -251,7 +239,6 @@ def test_a_killed_run_is_shown(site: Path) -> None:
     page(site)
     told = sitegen(site, "add", "killed", "--recording", "killed.npz")
     assert "the run did not end: 5 states were recorded" in told
-    assert re.search("^finished +no$", sitegen(site, "inspect", "killed"), re.MULTILINE)
     page(site, 'spectra("killed", count=2)', 'trajectories("killed", count=2, show="final")')
     sitegen(site, "build")
     figure, final = json.loads((site / "build/media.json").read_text("utf-8"))["figures"]

@@ -285,17 +285,6 @@ def test_samples_to_choose_from(site: Path) -> None:
     assert (site / "s.png").exists()
 
 
-def test_inspect_a_sampler(site: Path) -> None:
-    """`inspect` says what a sampler of site.toml is, and what figures can use of it."""
-    words = " ".join(sitegen(site, "inspect", "flow").split())
-    for told in ("file flow.py", "shape 1 × 8 × 8", "values time from 0 to 1 s", "corrupts yes"):
-        assert told in words
-    found, _ = json.JSONDecoder().raw_decode(sitegen(site, "inspect", "flow", "--json"))
-    assert (found["kind"], found["levels"], found["predicts"]) == ("sampler", 10, True)
-    (site / "flow.py").write_text("import nothing_of_that_name\n")
-    assert "flow.py:1: ModuleNotFoundError" in sitegen(site, "inspect", "flow", code=2)
-
-
 def test_another_class_of_a_file(site: Path) -> None:
     """The class is part of the key, and the facts in the store are those of one class."""
     (site / "flow.py").write_text(
