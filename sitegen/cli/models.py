@@ -28,7 +28,6 @@ from sitegen.generative.card.limits import DEFAULT_LEVELS, LARGEST_BLUR, LARGEST
 
 if TYPE_CHECKING:
     from sitegen.core.compute import ComputeTarget
-    from sitegen.models.questions import Question
     from sitegen.models.registry import ModelSource
     from sitegen.sampling.models import Sampler
 
@@ -114,10 +113,10 @@ def add(
     """Add a checkpoint to site.toml as the model NAME, and show how pages can call it.
 
     The network is read off the checkpoint; nothing in it is executed. Values that are neither in
-    the file nor in the training images are asked for on a terminal; elsewhere, give them as
-    options. The card is written into models/NAME. With a model of the site and its own checkpoint,
-    only what the options change is changed in that card. Without a checkpoint, the model that
-    `sitegen train` wrote into runs/NAME is added, or the shipped one of that name.
+    the file nor in the training images are options; the command names those that are missing. The
+    card is written into models/NAME. With a model of the site and its own checkpoint, only what the
+    options change is changed in that card. Without a checkpoint, the model that `sitegen train`
+    wrote into runs/NAME is added, or the shipped one of that name.
     With --recording the model is a file of sitegen.record, an .npy of (T, N, C, H, W), an .npz of
     `sample --trajectory`, or a folder with PNGs for each step. A file of
     sitegen.record that was recorded again is added again by the same command.
@@ -135,7 +134,7 @@ def add(
     from sitegen.content.suggestions import added_lines
     from sitegen.figures.arguments import label_fault
     from sitegen.models.add import add_model, add_named, add_recording
-    from sitegen.models.questions import AddOptions
+    from sitegen.models.options import AddOptions
     from sitegen.models.registry import trained_folder
 
     if label is not None and (fault := label_fault(label)):
@@ -154,28 +153,11 @@ def add(
             )
         if options["data"] is not None:
             click.echo(f"reading the images in {options['data']}")  # only headers, if many
-        questions = ask if _is_interactive() else None
-        added = add_model(config, name, AddOptions(**options), questions, sampler)
+        added = add_model(config, name, AddOptions(**options), sampler)
     else:
         added = add_named(config, name, sampler)
     for line in added_lines(added, label):
         click.echo(plain(line))
-
-
-def _is_interactive() -> bool:
-    """Return whether input and output are a terminal, so that questions can be asked."""
-    return sys.stdin.isatty() and sys.stdout.isatty()
-
-
-def ask(question: Question) -> Any:
-    """Prompt on the terminal until the answer is valid; a path must exist."""
-    (kind,) = (kind for name, kind, _ in _ADD if name.replace("-", "_") == question.field)
-    kind = click.Path(exists=True, path_type=Path) if kind is PATH else kind
-    try:
-        return click.prompt(question.prompt, default=question.offer, type=kind)
-    except (click.Abort, SystemExit):
-        click.echo()  # so that the next message begins a line
-        raise
 
 
 @click.command()
@@ -375,7 +357,6 @@ def train(name: str, report: Console, **options: Any) -> None:
     from sitegen.content.suggestions import trained_lines
     from sitegen.models.training import TrainOptions, train_model
 
-    questions = ask if _is_interactive() else None
-    folder = train_model(name, TrainOptions(**options), report, questions)
+    folder = train_model(name, TrainOptions(**options), report)
     for line in trained_lines(name, folder):
         report.note(line)

@@ -64,6 +64,8 @@ def added_lines(added: AddResult, label: str | None = None) -> list[str]:
         *added.notes,
         *(f"wrote {shown(file)}" for file in added.files),
     ]
+    if not added.card.subject:
+        lines.append('--subject "cartoon faces" says what its images show, for text alternatives')
     if added.entered:
         lines.append(f"added [models.{added.name}] to {shown(added.config)}")
     return [*lines, *_to_paste(figure_calls(added.name, added.card, label))]

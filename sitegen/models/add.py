@@ -26,7 +26,7 @@ from sitegen.models.converting import byte_weights, require_fit
 from sitegen.models.editing import update_card
 from sitegen.models.folder import write_model_folder
 from sitegen.models.new_card import DescribedModel, described_model, with_options
-from sitegen.models.questions import AddOptions, Ask
+from sitegen.models.options import AddOptions
 from sitegen.models.recordings import RECORDING_NAME, is_recording, write_recording
 from sitegen.models.registry import RUNS, ModelSource, site_models, trained_folder
 
@@ -49,15 +49,12 @@ class AddResult:
     entered: bool = True
 
 
-def add_model(
-    config: Path, name: str, options: AddOptions, ask: Ask | None, sampler: bool = False
-) -> AddResult:
+def add_model(config: Path, name: str, options: AddOptions, sampler: bool = False) -> AddResult:
     """Add a checkpoint to the site of `config` under a name, with a card in models/NAME.
 
     For a `sampler`, the site gets a copy with weights of one byte each, which a page can use. A
     model of that name that has the same checkpoint is changed: its card gets the options, a prior
-    of the images, and the digest of weights that were trained on. `ask` prompts for missing fields;
-    None if the session is not interactive.
+    of the images, and the digest of weights that were trained on.
 
     Raises ConfigError for a name that is taken, for missing fields and for impossible values.
     Raises RefusedError for a file that is unsafe, damaged or does not fit, and PlatformError if the
@@ -78,7 +75,7 @@ def add_model(
     if source := _same_model(site, name, weights):
         return _change(config, source, options)
     _require_free(name, site, text, config)
-    model = described_model(options, ask)
+    model = described_model(options)
     if sampler:
         require_fit(name, model.card)
     card, notes = replace(model.card, training={**model.card.training, **origin}), model.notes
@@ -261,7 +258,7 @@ def add_named(config: Path, name: str, sampler: bool = False) -> AddResult:
     Raises ConfigError for a name that is taken, and for one that no such model has.
     """
     if folder := trained_folder(config, name):
-        return add_model(config, name, AddOptions(folder), None, sampler)
+        return add_model(config, name, AddOptions(folder), sampler)
     text = require_config(config)
     _require_free(name, parse_site(text, config), text, config)
     if name not in shipped_models():

@@ -32,17 +32,10 @@ from sitegen.generative.checkpoints.resampling import numbers, resampled
 from sitegen.generative.process.ddpm import PREDICTS
 from sitegen.generative.process.dissipation import NOISE_RATIO
 from sitegen.generative.process.edm import EdmConfig
-from sitegen.generative.process.flow import FLOW_STEPS
 from sitegen.generative.process.karras import NoiseLevels
-from sitegen.models.questions import (
-    COUNT,
-    DATA,
-    OBJECTIVE,
-    OF_DDPM,
-    OF_HEAT,
+from sitegen.models.options import (
+    PROMPTS,
     AddOptions,
-    Ask,
-    Question,
     completed,
     option,
     published,
@@ -79,8 +72,8 @@ _STEPS = ("levels", "sampler_name", "respacing")
 """Options that choose the steps of a model whose card is complete."""
 
 
-def described_model(options: AddOptions, ask: Ask | None) -> DescribedModel:
-    """Return the model of a checkpoint: by its own card, by another program's files, or by answers.
+def described_model(options: AddOptions) -> DescribedModel:
+    """Return the model of a checkpoint: by its own card, another program's files, or the options.
 
     Raises as `new_model` does.
     """
@@ -97,13 +90,13 @@ def described_model(options: AddOptions, ask: Ask | None) -> DescribedModel:
             choices = "--levels N and --sampler-name NAME choose others"
             notes = (f"sampler: {foreign.sampler}; {choices}",)
     else:
-        options, card, lines = new_model(options, inspect_checkpoint(checkpoint), ask)
+        options, card, lines = new_model(options, inspect_checkpoint(checkpoint))
         prior = preset_prior(options.preset) if options.preset and not options.data else None
         return DescribedModel(card, tuple(lines), prior=prior, data=options.data)
     where = checkpoint if home is None else home / CARD_NAME
     if fixed := options.of_network(*_STEPS[: 3 if home else 2]):
         raise ConfigError(f"{where}: this card decides all of it; leave out {', '.join(fixed)}")
-    options = _with_images(options, card, where, ask)
+    _require_images(options, card, where)
     if home is None:
         return DescribedModel(card, notes, data=options.data)
     parts = [home / part.file if part else None for part in (card.prior, card.example)]
@@ -138,24 +131,21 @@ def sampler_note(card: ModelCard) -> str:
     return f"sampler: {card.label}, {card.steps} steps, {random}"
 
 
-def new_model(
-    options: AddOptions, info: CheckpointInfo, ask: Ask | None
-) -> tuple[AddOptions, ModelCard, list[str]]:
+def new_model(options: AddOptions, info: CheckpointInfo) -> tuple[AddOptions, ModelCard, list[str]]:
     """Return a checkpoint's card without weights and prior, complete in all that affects images.
 
-    Also returns the completed options, and notes on defaults that were assumed. Asks for missing
-    values one by one; without `ask`, raises a ConfigError that lists all of them. Raises
-    ConfigError, as the card does, for invalid values and for options of the other kind, and
-    RefusedError for images or a network that cannot be used.
+    Also returns the completed options, and notes on defaults that were assumed. Raises ConfigError
+    for missing values, all at once, and, as the card does, for invalid ones and for options of the
+    other kind; RefusedError for images or a network that cannot be used.
     """
     if info.problems:
         raise RefusedError(f"{options.checkpoint}: {'; '.join(info.problems)}")
     kind = _kind(options, info)
     form = _FORMS[kind]
-    taken, questions = {*_OF_ALL, *form.takes}, form.questions
+    taken, needed = {*_OF_ALL, *form.takes}, form.needed
     if info.program == LUCIDRAINS:  # its file has the heads, and mostly the schedule
         taken -= {"heads", "head_channels", *(["noise_schedule"] if info.diffusion else [])}
-        questions = (*(() if info.diffusion else questions), OBJECTIVE)
+        needed = (*(() if info.diffusion else needed), "objective")
     if info.objective not in (None, options.objective or info.objective):
         raise ConfigError(
             f"--objective {options.objective}: the loss_weight in {options.checkpoint} is that of "
@@ -170,7 +160,7 @@ def new_model(
     taken |= {"objective"} if info.objective else set()
     if alien := options.of_network(*taken):
         raise ConfigError(f"{form.called} has no {', '.join(alien)}; leave it out")
-    options, side = completed(options, kind, questions, info.presets, ask)
+    options, side = completed(options, kind, needed, info.presets)
     card, notes = form.make(options, info)
     card = replace(card, subject=options.subject or "")
     lines = [sampler_note(card), *notes]
@@ -221,18 +211,12 @@ def _kind(options: AddOptions, info: CheckpointInfo) -> str:
     return kind
 
 
-def _with_images(options: AddOptions, card: ModelCard, where: Path, ask: Ask | None) -> AddOptions:
-    """Return the options for a model that has its `own` card, completed by its images if needed.
-
-    Raises ConfigError for images that it has no use for, and if they are missing and `ask` is.
-    """
+def _require_images(options: AddOptions, card: ModelCard, where: Path) -> None:
+    """Raise ConfigError for missing images of a model that has a card, and for useless ones."""
     if "prior" not in card.abilities and options.data is not None:
         raise ConfigError(f'--data: the kind "{card.kind}" has no prior to make; leave it out')
-    if "prior" not in card.abilities or card.prior is not None or options.data is not None:
-        return options
-    if ask is None:
-        raise ConfigError(f"{where}: names no prior to start from; --data: {DATA.prompt}")
-    return replace(options, data=ask(DATA))
+    if "prior" in card.abilities and card.prior is None and options.data is None:
+        raise ConfigError(f"{where}: names no prior to start from; --data: {PROMPTS['data']}")
 
 
 Made = tuple[ModelCard, list[str]]
@@ -408,7 +392,7 @@ class _Form(NamedTuple):
 
     called: str
     make: Callable[[AddOptions, CheckpointInfo], Made]
-    questions: tuple[Question, ...] = ()
+    needed: tuple[str, ...] = ()
     takes: tuple[str, ...] = ()
 
 
@@ -417,11 +401,13 @@ _FORMS = {
     "ihdm": _Form(
         "an IHDM",
         _heat_card,
-        OF_HEAT,
+        ("levels", "blur_sigma_min", "blur_sigma_max", "training_noise_std"),
         ("preset", "blur_sigma_min", "blur_sigma_max", "training_noise_std", "sampling_noise_std"),
     ),
-    "ddpm": _Form("a DDPM", _ddpm_card, OF_DDPM, ("noise_schedule", "objective", *_STEPS)),
-    "flow": _Form("a flow", _flow_card, (replace(COUNT, offer=FLOW_STEPS),), ("sampler_name",)),
-    "edm": _Form("an EDM model", _edm_card, (replace(COUNT, offer=CONSISTENCY_LEVELS),)),
+    "ddpm": _Form(
+        "a DDPM", _ddpm_card, ("levels", "noise_schedule"), ("noise_schedule", "objective", *_STEPS)
+    ),
+    "flow": _Form("a flow", _flow_card, ("levels",), ("sampler_name",)),
+    "edm": _Form("an EDM model", _edm_card, ("levels",)),
     "consistency": _Form("a consistency model", _consistency_card, takes=("respacing",)),
 }

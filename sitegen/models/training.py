@@ -53,7 +53,6 @@ from sitegen.generative.training.train import (
 )
 from sitegen.media.frames import to_uint8
 from sitegen.media.sheets import contact_sheet, png
-from sitegen.models.questions import SUBJECT, Ask
 
 LONG = 25
 """Minutes that a run of unknown duration is taken to last, which decides how often to draw."""
@@ -115,20 +114,16 @@ def train_model(
     name: str,
     options: TrainOptions,
     report: TrainingReporter,
-    ask: Ask | None = None,
 ) -> Path:
     """Train the requested model, or resume its training; return the folder of the model.
 
-    `ask` prompts for the subject of the images if `subject` is not given; None if the session is
-    not interactive. After a signal, saves the state and raises SystemExit (130, 143 or 129). Raises
+    After a signal, saves the state and raises SystemExit (130, 143 or 129). Raises
     the errors of `opened` and `go_on` in `sitegen.generative.training.recipe`.
     """
     started = time.monotonic()
     if fault := slug_fault(name):
         raise ConfigError(f"the name {name[:80]} {fault}, as in site.toml")
     folder = options.output or Path("runs") / name
-    if ask is not None and options.subject is None and not (folder / STATE_NAME).exists():
-        options = replace(options, subject=ask(SUBJECT))
     prepared = prepare(name, options, report, started)
     training = prepared.training
     if len(training.images) < FEW_IMAGES:

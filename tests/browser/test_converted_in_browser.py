@@ -13,7 +13,7 @@ from sitegen.builder.plan import BuildOptions
 from sitegen.builder.render import FigureRenderer
 from sitegen.media.frames import to_uint8
 from sitegen.models.add import add_model
-from sitegen.models.questions import AddOptions
+from sitegen.models.options import AddOptions
 from sitegen.models.registry import find_model
 from sitegen.sampling.export import Request, sample
 from sitegen.sampling.models import load_sampler
@@ -37,7 +37,7 @@ def site(tmp_path: Path) -> Iterator[Path]:
     config = write_site(tmp_path, PAGE, 'title = "A title"\n')
     with contextlib.chdir(tmp_path):
         data = draw(tmp_path / "digits", size=28, channels=1)
-        add_model(config, "published", AddOptions(CHECKPOINT, data=data, **TOLD), None, True)
+        add_model(config, "published", AddOptions(CHECKPOINT, data=data, **TOLD), True)
         build(config, BuildOptions(CPU), FigureRenderer, Silent())
         yield tmp_path
 

@@ -14,7 +14,7 @@ from sitegen.builder.render import FigureRenderer
 from sitegen.generative.card.card import preset
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.models.add import add_model
-from sitegen.models.questions import AddOptions
+from sitegen.models.options import AddOptions
 from tests.support.builders import CPU, decode
 from tests.support.making import published, save
 from tests.support.reporters import Silent
@@ -33,7 +33,7 @@ def test_from_published_checkpoint_to_page(reference: Path, tmp_path: Path) -> N
     (tmp_path / "pages").mkdir()
     (tmp_path / "pages/index.md").write_text(PAGE)
     config.write_text('title = "T"\n')
-    added = add_model(config, "recorded", AddOptions(file, preset="cifar10", levels=2), None)
+    added = add_model(config, "recorded", AddOptions(file, preset="cifar10", levels=2))
     summary = build(config, BuildOptions(CPU), FigureRenderer, Silent())
     assert (summary.rendered, summary.approximate) == (("recorded-trajectories",), ("recorded",))
     (clip,) = (summary.output / "media").glob("*.mp4")

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from sitegen.models.add import AddResult, add_model
-from sitegen.models.questions import AddOptions
+from sitegen.models.options import AddOptions
 from sitegen.models.registry import ModelSource, find_model
 from tests.support.making import published, save, small_card
 from tests.support.tinymodel import pictures, write_model
@@ -70,9 +70,9 @@ def draw(folder: Path, size: int = 8, channels: int = 3, count: int = 6) -> Path
     return folder
 
 
-def add(name: str = "birds", ask: Any = None, **options: Any) -> AddResult:
+def add(name: str = "birds", **options: Any) -> AddResult:
     """Add the checkpoint of the birds, or another one, to the site in the working folder."""
-    return add_model(CONFIG, name, AddOptions(**{"checkpoint": CHECKPOINT, **options}), ask)
+    return add_model(CONFIG, name, AddOptions(**{"checkpoint": CHECKPOINT, **options}))
 
 
 def source(name: str = "birds") -> ModelSource:

@@ -1,23 +1,15 @@
 """`sitegen add` as it is typed: from a checkpoint to a page, on a terminal, and killed."""
 
-import contextlib
 import json
-import os
-import pty
 import re
 import shlex
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from sitegen.generative.card.card import read_card
-from sitegen.generative.process.dissipation import heat_of
 from sitegen.generative.training.recipe import as_ddpm
 from tests.support.adding import (
     CHECKPOINT,
@@ -32,10 +24,8 @@ from tests.support.adding import (
 )
 from tests.support.builders import (
     decode,
-    environment,
     run_python,
     temporaries,
-    tree_hash,
     write_page,
 )
 from tests.support.forked import run_forked
@@ -128,45 +118,6 @@ def test_what_is_advised_for_a_model_without_a_prior_works() -> None:
     run_sitegen_here("build")
     assert card.read_text().startswith("# my notes\n")
     assert CONFIG.read_text() == SITE
-
-
-def answered(keys: list[str], *words: str) -> tuple[int, str]:
-    """Add the birds on a terminal with an answer for each question: exit code, what was told."""
-    master, slave = pty.openpty()
-    # With a terminal of its own, Ctrl-C is a signal for it.
-    command = ["setsid", "--ctty", "--wait", sys.executable, "-m", "sitegen", "add", "birds"]
-    process = subprocess.Popen(
-        [*command, *GIVEN, *words], env=environment(), stdin=slave, stdout=slave, stderr=slave
-    )
-    os.close(slave)
-    printed = b""
-    with contextlib.suppress(OSError):  # which is how the end of a terminal is told
-        while data := os.read(master, 1024):
-            printed += data
-            if printed.endswith(b": "):
-                time.sleep(0.1)  # in the instant of the prompt a signal waits for the next key
-                os.write(master, keys.pop(0).encode())
-    os.close(master)
-    return process.wait(), printed.decode()
-
-
-def test_questions_on_a_terminal() -> None:
-    """It asks on a terminal, refuses nonsense, and takes Enter for what it offers."""
-    keys = ["eight\n", "8\n", "\n", "20\n", "\n", "owls\n"]
-    code, told = answered(keys, "--data", str(DATA))  # K twice, blurs, noise, subject
-    assert (code, keys) == (0, []), told
-    assert "'eight' is not a valid integer" in told
-    assert heat_of(read_card(Path("models/birds"))).blur == small_card().blur
-
-
-@pytest.mark.parametrize("key", ["\x03", "\x04"])
-def test_questions_left_by_a_key(key: str) -> None:
-    """Ctrl-C and Ctrl-D at a question: one line, and 130; nothing is written."""
-    before = tree_hash(Path())
-    code, told = answered([key])
-    lines = told.replace("\r\n", "\n").removeprefix(PATIENCE).splitlines()
-    assert (code, lines[1:]) == (130, ["interrupted; finished work is kept"])
-    assert tree_hash(Path()) == before
 
 
 KILLED = """

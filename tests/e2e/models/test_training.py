@@ -30,7 +30,6 @@ from sitegen.generative.training import duration
 from sitegen.generative.training.recipe import NOISE_UNET
 from sitegen.generative.training.train import Run
 from sitegen.models import training
-from sitegen.models.questions import Question
 from sitegen.models.training import Prepared, TrainOptions, train_model, training_precision
 from tests.support.builders import traces
 
@@ -144,17 +143,11 @@ def test_stopped_while_it_measures(pictures: Path) -> None:
 
 
 def test_what_the_images_show(pictures: Path) -> None:
-    """It is asked for once and kept by whoever continues, with an example of the images."""
-    questions: list[str] = []
-
-    def ask(question: Question) -> str:
-        questions.append(question.field)
-        return "grey dots"
-
+    """It is given once and kept by whoever continues, with an example of the images."""
     folder = pictures.parent / "run"
-    for images in (12, 20):
-        train_model("dots", short(pictures, images=images), Recorded(), ask)
-        assert (questions, read_card(folder).subject) == (["subject"], "grey dots")
+    for images, given in ((12, {"subject": "grey dots"}), (20, {})):
+        train_model("dots", short(pictures, images=images, **given), Recorded())
+        assert read_card(folder).subject == "grey dots"
     train_model("dots", short(pictures, images=24, subject="dots"), Recorded())
     card = read_card(folder)
     example = FileRef("example.png", digest(folder / "example.png"))

@@ -27,8 +27,7 @@ from sitegen.generative.process.ddpm import Ddpm
 from sitegen.generative.training.recipe import as_ddpm
 from sitegen.models import add as adding
 from sitegen.models.add import add_model, add_named, add_recording
-from sitegen.models.new_card import HEADS_FAULT
-from sitegen.models.questions import AddOptions, Question
+from sitegen.models.options import AddOptions
 from sitegen.models.registry import is_approximate, site_models
 from sitegen.record import record
 from tests.support.adding import (
@@ -70,19 +69,6 @@ def untouched(site: Path) -> Iterator[Callable[[], None]]:
     before = [tree_hash(site)]
     yield lambda: before.append(tree_hash(site))
     assert tree_hash(site) == before[-1]
-
-
-class Asked:
-    """Answers questions, and keeps them."""
-
-    def __init__(self, **answers: Any) -> None:
-        self.answers = answers
-        self.questions: list[tuple[str, Any]] = []
-
-    def __call__(self, question: Question) -> Any:
-        """Give the answer to a question."""
-        self.questions.append((question.field, question.offer))
-        return self.answers[question.field]
 
 
 def test_what_adding_writes(site: Path) -> None:
@@ -172,9 +158,6 @@ def test_preset() -> None:
     assert entry == {"path": str(CHECKPOINT), "card": "models/birds/model.toml"}
     assert source().missing_file is None
     assert replace(source().card, weights=None, prior=None) == small
-    ask = Asked(preset="mnist-small", subject="")
-    assert replace(add("asked", ask).card, weights=None, prior=None) == small
-    assert ask.questions == [("preset", ""), ("subject", "")]
 
     changes = {"levels": 3, "sampling_noise_std": 0.02, "heads": 2, "blur_sigma_min": 0.4}
     done = add("changed", preset="mnist-small", **changes)
@@ -242,25 +225,6 @@ def test_what_is_missing_is_told_at_once(untouched: object) -> None:
             add(name, **options)
 
 
-def test_everything_is_asked_for() -> None:
-    """With somebody to ask: each thing once, in order, with an offer where published ones agree."""
-    ask = Asked(**TOLD, data=DATA, subject="small birds")
-    done = add(ask=ask, blur_sigma_min=0.5)
-    asked = [("data", None), ("levels", None), ("blur_sigma_max", None)]
-    offered: list[tuple[str, Any]] = [
-        ("training_noise_std", 0.01),
-        ("subject", ""),
-    ]
-    assert ask.questions == [*asked, *offered]
-    assert (done.card.levels, done.card.known_faults) == (8, (HEADS_FAULT,))
-    assert read_card(Path("models/birds")).subject == "small birds"
-    ask = Asked(**DDPM)
-    done = add("ddpm", ask=ask, kind="ddpm")
-    offered = [("levels", 1000), ("noise_schedule", "linear")]
-    assert ask.questions == [("image_size", None), *offered]
-    assert (done.card.levels, done.card.known_faults) == (4, (HEADS_FAULT,))
-
-
 def test_an_interrupted_add_is_repeated(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped before `site.toml` is written, the same command finds the folder and goes on."""
     before = CONFIG.read_text()
@@ -311,7 +275,7 @@ def test_checkpoints_elsewhere(
     assert all(source.missing_file is None for source in site_models(load_site(CONFIG)).values())
     monkeypatch.chdir(CHECKPOINT.parent)  # --config names the site, in which all is written
     options = AddOptions(Path(CHECKPOINT.name), Path("../../data/birds"), **TOLD)
-    add_model(Path("../../site.toml"), "up", options, None)
+    add_model(Path("../../site.toml"), "up", options)
     assert tomllib.loads((site / CONFIG).read_text())["models"]["up"]["path"] == str(CHECKPOINT)
     assert (site / "models/up/model.toml").is_file()
 
@@ -359,7 +323,10 @@ def test_a_card_in_place_is_changed_only_where_it_must(site: Path) -> None:
     assert (done.files, done.entered) == ((), False)
     assert "nothing to change" in done.notes[-1]
     assert tree_hash(site) == before
-    add(subject="small birds")
+    assert any(line.startswith("--subject ") for line in added_lines(add()))
+    assert not any(
+        line.startswith("--subject ") for line in added_lines(add(subject="small birds"))
+    )
     lines = card_path.read_text().splitlines()
     assert [line for line in lines if line not in text.splitlines()] == ['subject = "small birds"']
     assert set(text.splitlines()) < set(lines)

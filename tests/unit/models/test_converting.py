@@ -17,7 +17,7 @@ from sitegen.generative.card.networks import UNetConfig
 from sitegen.models.add import AddResult, add_model, add_named
 from sitegen.models.browser import export_for_browser
 from sitegen.models.converting import byte_weights, require_fit
-from sitegen.models.questions import AddOptions
+from sitegen.models.options import AddOptions
 from sitegen.models.registry import find_model
 from tests.support.adding import CONFIG, SITE, TOLD, draw
 from tests.support.making import small_card
@@ -41,7 +41,7 @@ def site(tmp_path: Path) -> Iterator[None]:
 def added(**more: Any) -> AddResult:
     """Add the published tiny checkpoint."""
     data = draw(Path("digits"), size=28, channels=1)
-    return add_model(CONFIG, "digits", AddOptions(TINY, data=data, **TOLD), None, **more)
+    return add_model(CONFIG, "digits", AddOptions(TINY, data=data, **TOLD), **more)
 
 
 def test_published_checkpoint_gets_a_sampler() -> None:
@@ -81,7 +81,7 @@ def test_too_heavy_by_how_much() -> None:
     data = draw(Path("pictures"), size=28, channels=1)
     heavy = AddOptions(TINY, data=data, **{**TOLD, "levels": 1000})
     with pytest.raises(RefusedError, match="too heavy"):
-        add_model(CONFIG, "digits", heavy, None, sampler=True)
+        add_model(CONFIG, "digits", heavy, sampler=True)
     assert CONFIG.read_text() == before
     assert not Path("models/digits").exists()
 

@@ -20,7 +20,7 @@ from sitegen.generative.networks.unet import UNet
 from sitegen.generative.process.flow import FLOW_STEPS, Flow, FlowConfig
 from sitegen.generative.process.protocol import process_of, run
 from sitegen.models.new_card import new_model
-from sitegen.models.questions import AddOptions
+from sitegen.models.options import AddOptions
 from tests.support.making import random_unet, save, small_card
 from tests.unit.generative.checkpoints.test_foreign import network
 
@@ -47,7 +47,7 @@ def test_torchcfm(tmp_path: Path, reference: Path) -> None:
     assert (info.layout, info.step) == ("torchcfm", 400_000)
     assert "None" not in info.to_text()
     assert "velocity" in info.to_text()
-    _, card, notes = new_model(options, info, None)
+    _, card, notes = new_model(options, info)
     assert isinstance(card, Flow)
     assert card.flow == FlowConfig()
     assert any("t = 1" in note for note in notes)
@@ -116,7 +116,7 @@ def test_heads_of_torchcfm(
     content = {"net_model": net.state_dict(), "ema_model": net.state_dict(), **saved}
     path = save(content, tmp_path / "cfm.pt")
     given = AddOptions(path, image_size=8, levels=5, **options)
-    _, card, notes = new_model(given, inspect_checkpoint(path), None)
+    _, card, notes = new_model(given, inspect_checkpoint(path))
     assert any(note.startswith(words) for note in notes), notes
     assert notes[0] == "sampler: Flow, 5 steps, nothing random after the start"
     start = state = torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(1))
@@ -197,4 +197,4 @@ def test_unknown_network_is_told_what_to_do_next(tmp_path: Path) -> None:
     path = save({"layer.weight": torch.ones(3, 3)}, tmp_path / "x.pt")
     assert "Your own method" in inspect_checkpoint(path).to_text()
     with pytest.raises(RefusedError, match=r"record its samples .* or write a sampler class"):
-        new_model(AddOptions(path, kind="flow"), inspect_checkpoint(path), None)
+        new_model(AddOptions(path, kind="flow"), inspect_checkpoint(path))

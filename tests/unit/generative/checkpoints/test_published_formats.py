@@ -34,7 +34,7 @@ from sitegen.generative.process.base import to_pixels
 from sitegen.generative.process.ddpm import Ddpm
 from sitegen.generative.process.protocol import process_of, run
 from sitegen.models.new_card import new_model
-from sitegen.models.questions import AddOptions
+from sitegen.models.options import AddOptions
 from tests.support.making import narrowed, save
 from tests.unit.generative.checkpoints.test_flows import waves
 
@@ -66,7 +66,7 @@ def sampled(path: Path, card: ModelCard, *labels: int) -> Tensor:
 def described(path: Path, **options: Any) -> tuple[Any, list[str]]:
     """Return the card that `add` writes, and its notes."""
     info = inspect_checkpoint(path)
-    _, card, notes = new_model(AddOptions(path, image_size=8, **options), info, None)
+    _, card, notes = new_model(AddOptions(path, image_size=8, **options), info)
     return ModelCard.from_toml(card.to_toml()), notes
 
 
