@@ -324,7 +324,8 @@ def test_a_card_in_place_is_changed_only_where_it_must(site: Path) -> None:
     assert "nothing to change" in done.notes[-1]
     assert tree_hash(site) == before
     assert any(line.startswith("--subject ") for line in added_lines(add()))
-    assert not any(
+    named = added_lines(add(subject="small birds"))
+    assert not any(line.startswith("--subject ") for line in named)
         line.startswith("--subject ") for line in added_lines(add(subject="small birds"))
     )
     lines = card_path.read_text().splitlines()
