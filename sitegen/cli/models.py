@@ -198,9 +198,13 @@ _SAMPLE: tuple[Row, ...] = (
 @click.argument("model")
 @click.option("--count", type=_COUNT, default=36, show_default=True, help="Number of samples.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the samples.")
-@click.option("--output", type=PATH, help="An .npz file, or a folder for PNGs.")
+@click.option(
+    "--output",
+    type=PATH,
+    required=True,
+    help="An .npz file, a folder for PNGs, or a .png of all samples with their numbers.",
+)
 @click.option("--address", help="An address of an atlas, as in 5.0231, in place of the samples.")
-@click.option("--sheet", type=PATH, help="A PNG of all samples, numbered, to choose from.")
 @click.option("--trajectory", is_flag=True, help="Keep the states and means of all levels.")
 @click.option("--card", type=PATH, help="The card of a checkpoint file.")
 @row_options(_SAMPLE, {"labels": "", "guidance": 0.0})
@@ -209,9 +213,8 @@ _SAMPLE: tuple[Row, ...] = (
 @verbosity_options
 def sample(
     model: str,
-    output: Path | None,
+    output: Path,
     address: str | None,
-    sheet: Path | None,
     card: Path | None,
     data: Path | None,
     device: str,
@@ -225,13 +228,13 @@ def sample(
     The same seed gives the same samples, up to rounding, whatever the count; with --precision
     float32 on any processor. An .npz file holds float32 arrays (N, C, H, W): final and initial,
     with --trajectory also states, means and levels. Pixels are in [0, 1] but not clipped. The
-    initial states of a DDPM are its noise. Use a sheet to choose samples: figures accept the
-    numbers on it. Of a recording, these are recorded samples.
+    initial states of a DDPM are its noise. Use one picture of all to choose samples: figures
+    accept the numbers in it. Of a recording, these are recorded samples.
 
     \b
     Examples:
       sitegen sample mnist --count 36 --output digits/
-      sitegen sample mnist --count 200 --sheet sheet.png
+      sitegen sample mnist --count 200 --output sheet.png
       sitegen sample mnist --count 2000 --seed 1 --output samples.npz
       sitegen sample digits --labels 3,7 --guidance 1.5 --output digits/
       sitegen sample faces --address 5.0231 --output face.png
@@ -240,16 +243,8 @@ def sample(
     """
     from sitegen.generative.checkpoints.resampling import resampled
     from sitegen.models.registry import find_model
-    from sitegen.sampling.export import (
-        Request,
-        Targets,
-        check_targets,
-        draw_samples,
-        draw_tile,
-    )
+    from sitegen.sampling.export import Request, check_output, draw_samples, draw_tile
 
-    if output is None and sheet is None:
-        raise click.UsageError("--output is missing: a file or a folder; or give --sheet FILE.png.")
     source = find_model(model, card, config)
     how = request.pop("steps"), request.pop("sampler_name")
     source = replace(source, card=resampled(source.card, *how))
@@ -258,23 +253,20 @@ def sample(
     # then.
     if source.card.recording and context.get_parameter_source("count") == ParameterSource.DEFAULT:
         request["count"] = min(request["count"], source.card.recording.count)
-    targets, samples = Targets(output, sheet), Request(**request)
-    target = compute_target(device, precision)
+    samples, target = Request(**request), compute_target(device, precision)
     if address is not None:
-        if output is None or sheet is not None or samples.trajectory:
-            raise click.UsageError("--address needs --output FILE.png, and no --sheet or states.")
+        if samples.trajectory:
+            raise click.UsageError("--address excludes --trajectory.")
         level = draw_tile(_sampler(source, data, target), samples, address, output)
         report.note(f"{source.name} at {address}, level {level}, in {output}")
         return
-    check_targets(targets, samples)
-    sampler = _sampler(source, data, target)
-    draw_samples(sampler, samples, targets, report)
+    check_output(output, samples)
+    draw_samples(_sampler(source, data, target), samples, output, report)
     count = "one sample" if samples.count == 1 else f"{samples.count} samples"
-    paths = " and ".join(str(path) for path in (output, sheet) if path is not None)
     network = source.sampler is None and source.card.recording is None
     arithmetic = f", computed in {target.precision}" if network else ""
-    report.note(f"{count} of {source.name} in {paths}{arithmetic}")
-    if sheet is not None:
+    report.note(f"{count} of {source.name} in {output}{arithmetic}")
+    if output.suffix.lower() == ".png":
         seed = "" if source.card.recording else f"seed={samples.seed}, "
         chosen = f"{seed}samples=(…), chosen_from={samples.count}"
         report.note(f'show your choice with: {{{{ trajectories("{source.name}", {chosen}) }}}}')

@@ -43,7 +43,7 @@ AT_ONCE = 64
 
 _FILES = frozenset(
     {".npy", ".zip", ".pt", ".pth", ".safetensors", ".h5", ".mat", ".csv", ".json"}
-    | {".png", ".jpg", ".jpeg", ".webp", ".gif", ".mp4", ".bmp", ".tif", ".tiff", ".pdf"}
+    | {".jpg", ".jpeg", ".webp", ".gif", ".mp4", ".bmp", ".tif", ".tiff", ".pdf"}
 )
 
 
@@ -77,22 +77,8 @@ class Request:
         return Condition(tuple(numbers[n % len(numbers)] for n in chosen), self.guidance)
 
 
-@dataclass(frozen=True)
-class Targets:
-    """Targets of exported samples: an .npz file or a folder for PNGs, a contact sheet, or both."""
-
-    output: Path | None = None
-    sheet: Path | None = None
-
-
-def sample(sampler: Sampler, request: Request, output: Path, report: Reporter) -> Path:
-    """Draw samples into `output` alone, as `draw_samples` does, and return it."""
-    draw_samples(sampler, request, Targets(output), report)
-    return output
-
-
-def draw_samples(sampler: Sampler, request: Request, targets: Targets, report: Reporter) -> None:
-    """Draw samples into an .npz file or a folder of PNGs, onto a contact sheet, or both.
+def draw_samples(sampler: Sampler, request: Request, output: Path, report: Reporter) -> Path:
+    """Draw samples into an .npz file, a folder of PNGs, or a .png of all of them; return its path.
 
     The arrays: `final` (N, C, H, W) float32, the last means, unclipped; `initial` u_K; with
     `trajectory` also `states` (K+1, N, C, H, W), `means` (K, N, C, H, W) and `levels` (K+1,), fewer
@@ -103,13 +89,13 @@ def draw_samples(sampler: Sampler, request: Request, targets: Targets, report: R
     recording, `final` and `initial` are the last and the first images, and a scalar that it does
     not say is left out. The pictures: one of each sample, and with `trajectory` a folder for each
     with its states. The sheet shows all finished pictures with their numbers. Raises ConfigError if
-    a target cannot be that or a recording lacks the samples, PlatformError if a target cannot be
-    written, both before anything is sampled.
+    `output` cannot be that or a recording lacks the samples, PlatformError if it cannot be written,
+    both before anything is sampled.
     """
     card, size = sampler.card, AT_ONCE
     if card.recording is not None:  # a step is read whole
         request, size = _recorded(card.recording, sampler.name, request), request.count
-    check_targets(targets, request, card.shape[1:])
+    check_output(output, request, card.shape[1:])
     request.condition(card, range(request.count))  # raises
     noise_std = request.sampling_noise_std
     if noise_std is not None and card.noise_std is None:
@@ -119,14 +105,12 @@ def draw_samples(sampler: Sampler, request: Request, targets: Targets, report: R
     finals, shown = list[Frame](), "sample" if request.seed is None else f"sample-{request.seed}"
     with ExitStack() as stack:
         arrays: Mapping[str, Array] = {}
-        folder = None if targets.output is None or _is_npz(targets.output) else targets.output
-        if targets.sheet is not None:
-            require_writable(targets.sheet.parent, targets.sheet)
-        if folder is not None:
-            require_writable(folder)
-        elif targets.output is not None:
+        suffix = output.suffix.lower()
+        folder = None if suffix in (".npz", ".png") else output
+        require_writable(*([output] if folder else [output.parent, output]))
+        if suffix == ".npz":
             shapes, small = _contents(request, card, noise_std)
-            arrays = stack.enter_context(writing_npz(targets.output, shapes, small))
+            arrays = stack.enter_context(writing_npz(output, shapes, small))
         title = f"sampling {request.count}"
         advance = stack.enter_context(report.rendering(title, chunks * card.steps))
         for start in range(0, request.count, size):
@@ -141,14 +125,15 @@ def draw_samples(sampler: Sampler, request: Request, targets: Targets, report: R
                     continue
                 if folder is not None and level == 0:
                     _write_pictures(folder, shown, chosen, mean, ".png")
-                if targets.sheet is not None and level == 0:
+                if suffix == ".png" and level == 0:
                     finals.append(to_uint8(mean))
                 advance()
-    if targets.sheet is not None:
+    if finals:
         seed = "" if request.seed is None else f", seed {request.seed}"
         heading = f"{sampler.name}{seed}, samples 0 to {request.count - 1}"
-        with platform_errors(targets.sheet):
-            write_atomic(targets.sheet, png(contact_sheet(np.concatenate(finals), heading)))
+        with platform_errors(output):
+            write_atomic(output, png(contact_sheet(np.concatenate(finals), heading)))
+    return output
 
 
 def draw_tile(sampler: Sampler, request: Request, text: str, output: Path) -> int:
@@ -205,37 +190,31 @@ def _recorded(recording: RecordingConfig, name: str, request: Request) -> Reques
     return replace(request, seed=recording.seed)
 
 
-def check_targets(targets: Targets, request: Request, size: tuple[int, ...] = ()) -> None:
-    """Raise ConfigError unless the targets fit the number of samples and their `size` (H, W)."""
-    if targets.output is not None:
-        check_output(targets.output)
-    elif request.trajectory:
-        raise ConfigError("--trajectory: a sheet shows no states; give --output, too")
-    sheet = targets.sheet
-    if sheet is None:
-        return
-    if sheet.suffix.lower() != ".png" or sheet.is_dir():
-        raise ConfigError(f"--sheet {sheet}: is one picture; give a name that ends in .png")
-    if size:
+def check_output(output: Path, request: Request, size: tuple[int, ...] = ()) -> None:
+    """Raise ConfigError unless `output` fits the number of samples and their `size` (H, W).
+
+    It is a folder, or ends in .npz or .png; costs nothing.
+    """
+    suffix = output.suffix.lower()
+    if suffix in (".npz", ".png") and output.is_dir():
+        raise ConfigError(f"--output {output}: is a folder; choose another name")
+    if suffix == ".png" and request.trajectory:
+        raise ConfigError("--trajectory: one picture shows no states; give a folder or an .npz")
+    if suffix == ".png" and size:
         width, height = contact_size(contact_cells(request.count, size[1], size[0]))
         if height * width > MOST_PIXELS:
             raise ConfigError(
-                f"--sheet: {request.count} pictures take {width} × {height} pixels, and "
+                f"--output {output}: {request.count} pictures take {width} × {height} pixels, and "
                 f"{MOST_PIXELS // 1_000_000} megapixels are the most; ask for fewer"
             )
-
-
-def check_output(output: Path) -> None:
-    """Raise ConfigError unless `output` names an .npz file or a folder; costs nothing."""
-    if _is_npz(output):
-        if output.is_dir():
-            raise ConfigError(f"--output {output}: is a folder; choose another name")
+    elif suffix in (".npz", ".png"):
+        return
     elif output.exists() and not output.is_dir():
         raise ConfigError(f"--output {output}: is a file; give a folder for PNGs, or an .npz file")
-    elif output.suffix.lower() in _FILES and not output.is_dir():
+    elif suffix in _FILES and not output.is_dir():
         raise ConfigError(
-            f"--output {output}: samples go to an .npz file, or as PNGs to a folder, whose name "
-            f"must not end in {output.suffix}"
+            f"--output {output}: samples go to an .npz file, into one .png, or as PNGs to a "
+            f"folder, whose name must not end in {output.suffix}"
         )
 
 
@@ -306,10 +285,6 @@ def _write_pictures(folder: Path, name: str, chosen: range, images: Array, endin
     for index, picture in zip(chosen, to_uint8(images), strict=True):
         path = folder / f"{name}-{index:05d}{ending}"
         write_atomic(path, png(picture))
-
-
-def _is_npz(output: Path) -> bool:
-    return output.suffix.lower() == ".npz"
 
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> Array:

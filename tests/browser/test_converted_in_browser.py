@@ -15,7 +15,7 @@ from sitegen.media.frames import to_uint8
 from sitegen.models.add import add_model
 from sitegen.models.options import AddOptions
 from sitegen.models.registry import find_model
-from sitegen.sampling.export import Request, sample
+from sitegen.sampling.export import Request, draw_samples
 from sitegen.sampling.models import load_sampler
 from tests.browser.test_sampler_in_browser import decibels, drawn, seen
 from tests.support.adding import TOLD, draw
@@ -45,7 +45,9 @@ def site(tmp_path: Path) -> Iterator[Path]:
 def test_published_checkpoint_draws(browser: Browser, site: Path) -> None:
     """The picture of a link is that of `sitegen sample`, though its four steps taught it little."""
     source = find_model("published", None, site / "site.toml")
-    output = sample(load_sampler(source, CPU), Request(count=2, seed=7), site / "x.npz", Silent())
+    output = draw_samples(
+        load_sampler(source, CPU), Request(count=2, seed=7), site / "x.npz", Silent()
+    )
     with np.load(output) as arrays:
         wanted = to_uint8(arrays["final"])[1][..., 0]
     with (

@@ -25,7 +25,7 @@ from sitegen.deploy.check import check_folder
 from sitegen.generative.card.card import read_card
 from sitegen.media.frames import to_uint8
 from sitegen.models.registry import model_source
-from sitegen.sampling.export import Request, sample
+from sitegen.sampling.export import Request, draw_samples
 from sitegen.sampling.models import load_sampler
 from tests.support.browsing import (
     box_of,
@@ -78,7 +78,7 @@ def wanted(tmp_path_factory: pytest.TempPathFactory) -> NDArray[np.uint8]:
     """The first two samples of the seed, as `sitegen sample` draws them, (2, 28, 28)."""
     sampler = load_sampler(model_source("mnist", ROOT / "models" / "mnist"), CPU)
     path = tmp_path_factory.mktemp("samples") / "x.npz"
-    with np.load(sample(sampler, Request(2, SEED), path, Silent())) as arrays:
+    with np.load(draw_samples(sampler, Request(2, SEED), path, Silent())) as arrays:
         return to_uint8(arrays["final"])[..., 0]
 
 
@@ -289,7 +289,7 @@ def test_colour(browser: Browser, tmp_path: Path) -> None:
     config = write_site(tmp_path, PAGE, SITE)
     build(config, BuildOptions(CPU), FigureRenderer, Silent())
     sampler = load_sampler(model_source("mnist", folder), CPU)
-    with np.load(sample(sampler, Request(1, SEED), tmp_path / "x.npz", Silent())) as arrays:
+    with np.load(draw_samples(sampler, Request(1, SEED), tmp_path / "x.npz", Silent())) as arrays:
         picture = to_uint8(arrays["final"])[0]
     with serving(tmp_path / "build") as served:
         fragment = f"#figure=own&picture={SEED}.0"

@@ -20,7 +20,7 @@ from sitegen.media.frames import PAPER, sheet
 from sitegen.media.manifest import Cells
 from sitegen.models.registry import model_source
 from sitegen.record import record
-from sitegen.sampling.export import Request, sample
+from sitegen.sampling.export import Request, draw_samples
 from sitegen.sampling.models import Sampler, load_sampler
 from sitegen.sampling.trajectory import Paths
 from tests.support.builders import CPU
@@ -236,7 +236,7 @@ def test_lines_of_a_text() -> None:
 def test_export(sampler: Sampler, tmp_path: Path) -> None:
     """Exported samples have the labels in turn, and the file says which."""
     request = Request(3, labels=("owl", "0"), guidance=0.5)
-    with np.load(sample(sampler, request, tmp_path / "x.npz", Silent())) as arrays:
+    with np.load(draw_samples(sampler, request, tmp_path / "x.npz", Silent())) as arrays:
         assert arrays["labels"].tolist() == [2, 0, 2]
         assert arrays["guidance"] == 0.5
         wanted = ended(sampler.conditioned(Condition((2, 0, 2), 0.5)).begin(0, range(3)))
@@ -246,7 +246,7 @@ def test_export(sampler: Sampler, tmp_path: Path) -> None:
         (Request(1, guidance=1.0), "give some of cat, dog, owl"),
     ):
         with pytest.raises(ConfigError, match=fault):
-            sample(sampler, wrong, tmp_path / "y.npz", Silent())
+            draw_samples(sampler, wrong, tmp_path / "y.npz", Silent())
 
 
 def test_card_of_the_folder(tmp_path: Path) -> None:

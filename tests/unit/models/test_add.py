@@ -326,8 +326,6 @@ def test_a_card_in_place_is_changed_only_where_it_must(site: Path) -> None:
     assert any(line.startswith("--subject ") for line in added_lines(add()))
     named = added_lines(add(subject="small birds"))
     assert not any(line.startswith("--subject ") for line in named)
-        line.startswith("--subject ") for line in added_lines(add(subject="small birds"))
-    )
     lines = card_path.read_text().splitlines()
     assert [line for line in lines if line not in text.splitlines()] == ['subject = "small birds"']
     assert set(text.splitlines()) < set(lines)

@@ -22,10 +22,8 @@ from sitegen.models.registry import model_source
 from sitegen.sampling import trajectory
 from sitegen.sampling.export import (
     Request,
-    Targets,
     check_output,
     draw_samples,
-    sample,
     writing_npz,
 )
 from sitegen.sampling.models import Sampler, load_sampler
@@ -43,7 +41,7 @@ def sampler(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
 
 def draw(sampler: Sampler, folder: Path, **wishes: Any) -> Mapping[str, NDArray[np.float32]]:
     """The arrays of a request."""
-    path = sample(sampler, Request(**wishes), folder / "x.npz", Silent())
+    path = draw_samples(sampler, Request(**wishes), folder / "x.npz", Silent())
     with np.load(path, allow_pickle=False) as arrays:
         return {name: arrays[name] for name in arrays}
 
@@ -105,7 +103,7 @@ def test_arrays(sampler: Sampler, tmp_path: Path) -> None:
     tmp_path = tmp_path / "more"
     tmp_path.mkdir()
     report = Silent()
-    sample(sampler, Request(2, trajectory=True), tmp_path / "out", report)
+    draw_samples(sampler, Request(2, trajectory=True), tmp_path / "out", report)
     assert report.lines == [f"sampling 2: {LEVELS} steps"]
     arrays = draw(sampler, tmp_path, count=2, trajectory=True)
     states, final = arrays["states"], to_uint8(arrays["final"])
@@ -121,16 +119,16 @@ def test_arrays(sampler: Sampler, tmp_path: Path) -> None:
     tmp_path = tmp_path / "more"
     tmp_path.mkdir()
     (tmp_path / "notes.txt").write_text("mine")
-    sample(sampler, Request(1), tmp_path, Silent())
+    draw_samples(sampler, Request(1), tmp_path, Silent())
     before = tree_hash(tmp_path)
-    sample(sampler, Request(1), tmp_path, Silent())
+    draw_samples(sampler, Request(1), tmp_path, Silent())
     assert tree_hash(tmp_path) == before
 
 
 def test_sheet(sampler: Sampler, tmp_path: Path) -> None:
     """Every finished picture stands on the sheet, whole pixels, with ink for a number below it."""
     path, wanted = tmp_path / "sheet.png", Request(13, seed=5)
-    draw_samples(sampler, wanted, Targets(sheet=path), Silent())
+    draw_samples(sampler, wanted, path, Silent())
     assert [each.name for each in tmp_path.iterdir()] == ["sheet.png"]
     sheet = np.asarray(Image.open(path))
     side = sampler.card.image_size
@@ -146,38 +144,30 @@ def test_sheet(sampler: Sampler, tmp_path: Path) -> None:
         assert 20 < (below.min(2) < 128).sum() < 400
     heading = sheet[:72]
     assert (heading.min(2) < 128).sum() > 200
-    draw_samples(sampler, Request(1), Targets(tmp_path / "one.npz", path), Silent())
-    assert (tmp_path / "one.npz").exists()
-    assert np.asarray(Image.open(path)).shape < sheet.shape
 
 
 def test_sheets_that_cannot_be(sampler: Sampler, tmp_path: Path) -> None:
-    """Another format, a sheet of thousands, and states on a sheet are refused before sampling."""
-    for target, request, words in (
-        (Targets(sheet=tmp_path / "x.jpg"), Request(2), "give a name that ends in .png"),
-        (Targets(sheet=tmp_path), Request(2), "give a name that ends in .png"),
-        (Targets(sheet=tmp_path / "x.png"), Request(20_000), "megapixels are the most"),
-        (Targets(sheet=tmp_path / "x.png"), Request(2, trajectory=True), "shows no states"),
+    """A sheet of thousands, and states on a sheet are refused before sampling."""
+    for request, words in (
+        (Request(20_000), "megapixels are the most"),
+        (Request(2, trajectory=True), "shows no states"),
     ):
         report = Silent()
         with pytest.raises(ConfigError, match=words):
-            draw_samples(sampler, request, target, report)
+            draw_samples(sampler, request, tmp_path / "x.png", report)
         assert report.lines == []
     assert list(tmp_path.iterdir()) == []
 
 
 def test_sheet_of_the_command(tmp_path: Path) -> None:
-    """The command says where the sheet is and how to show what is chosen; it needs one target."""
+    """The command says where the sheet is and how to show what is chosen."""
     model = str(write_model(tmp_path / "tiny", channels=3))
     done = CliRunner().invoke(
-        cli, ["sample", model, "--count", "3", "--seed", "4", "--sheet", f"{tmp_path}/s.png"]
+        cli, ["sample", model, "--count", "3", "--seed", "4", "--output", f"{tmp_path}/s.png"]
     )
     assert done.exit_code == 0, done.output
     assert f"3 samples of tiny in {tmp_path}/s.png" in done.output
     assert '{{ trajectories("tiny", seed=4, samples=(…), chosen_from=3) }}' in done.output
-    done = CliRunner().invoke(cli, ["sample", model])
-    assert done.exit_code == 2
-    assert "--output is missing: a file or a folder; or give --sheet FILE.png" in done.output
 
 
 def test_fewer_levels(tmp_path: Path) -> None:
@@ -195,7 +185,7 @@ def test_fewer_levels(tmp_path: Path) -> None:
         patch.setattr(trajectory, "PIXELS_IN_PART", 2 * 8 * 8)
         chunked = draw(sampler, tmp_path, count=3, seed=7)
     np.testing.assert_allclose(chunked["final"], arrays["final"], atol=1e-5)
-    sample(sampler, Request(1, trajectory=True), tmp_path / "out", report)
+    draw_samples(sampler, Request(1, trajectory=True), tmp_path / "out", report)
     assert report.lines == ["sampling 1: 5 steps"]
     names = sorted(file.name for file in (tmp_path / "out/sample-0-00000").iterdir())
     assert names == [f"level-{level:04d}.png" for level in (0, 1, 3, 5, 6, 8)]
@@ -203,7 +193,7 @@ def test_fewer_levels(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("there.txt", "is a file"), ("there.npz", "is a folder"), ("x.png", r"must not end in \.png"),
+    [("there.txt", "is a file"), ("there.npz", "is a folder"), ("there.png", "is a folder"),
      ("x.NPY", r"must not end in \.NPY"), ("x.safetensors", r"must not end in \.safetensors")],
 )  # fmt: skip
 def test_output_that_cannot_be(tmp_path: Path, name: str, words: str) -> None:
@@ -211,10 +201,11 @@ def test_output_that_cannot_be(tmp_path: Path, name: str, words: str) -> None:
     (tmp_path / "there.txt").touch()
     (tmp_path / "there.npz").mkdir()
     (tmp_path / "there.png").mkdir()
-    for good in ("x.npz", "x.NPZ", "out", "v1.2", "there.png"):
-        check_output(tmp_path / good)
+    (tmp_path / "there.pt").mkdir()
+    for good in ("x.npz", "x.NPZ", "out", "v1.2", "x.png", "there.pt"):
+        check_output(tmp_path / good, Request(1))
     with pytest.raises(ConfigError, match=words):
-        check_output(tmp_path / name)
+        check_output(tmp_path / name, Request(1))
 
 
 def test_output_is_checked_before_sampling(
@@ -224,10 +215,10 @@ def test_output_is_checked_before_sampling(
     (tmp_path / "file").touch()
     report = Silent()
     with pytest.raises(ConfigError, match="must not end in"):
-        sample(sampler, Request(1), tmp_path / "x.png", report)
+        draw_samples(sampler, Request(1), tmp_path / "x.pt", report)
     for name in ("x.npz", "out"):
         with pytest.raises(PlatformError, match=f"cannot write {tmp_path}/file"):
-            sample(sampler, Request(1), tmp_path / "file" / name, report)
+            draw_samples(sampler, Request(1), tmp_path / "file" / name, report)
     assert report.lines == []
 
     def fail(self: Path, data: bytes) -> None:
@@ -236,7 +227,7 @@ def test_output_is_checked_before_sampling(
 
     monkeypatch.setattr(Path, "write_bytes", fail)
     with pytest.raises(PlatformError, match=r"sample-0-00000\.png: No space left"):
-        sample(sampler, Request(1), tmp_path / "out", Silent())
+        draw_samples(sampler, Request(1), tmp_path / "out", Silent())
     assert not [*(tmp_path / "out").iterdir()]
 
 
