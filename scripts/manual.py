@@ -59,7 +59,7 @@ def made_pages() -> dict[str, str]:
 _VIEWS = """\
 # What templates are given
 
-`page.html`, `standalone.html` and `404.html` get `site`, the values of [site.toml](config/), and
+`page.html` and `404.html` get `site`, the values of [site.toml](config/), and
 `page`. A macro of the theme gets one of the values below. Files and settings of a figure are in its
 `media`, as in `media.json`. Functions of all templates are `downloads(figure)` (label, link and
 size of each file), `settings(media)` and `command(media)`. This page is written from the code by

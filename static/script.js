@@ -927,20 +927,12 @@ function copying(box) {
 /* Add a copy button to blocks of code. */
 function coding(template) {
   for (const scroll of document.querySelectorAll("main .scroll:has(> pre)")) {
-    if (scroll.closest(".bibtex, .framing")) continue;
+    if (scroll.closest(".bibtex")) continue;
     const box = Object.assign(document.createElement("div"), { className: "coded" });
     scroll.before(box);
     box.append(scroll, template.content.cloneNode(true));
     copying(box);
   }
-}
-
-/* Put the absolute address into the embed code. */
-function framing(box) {
-  const code = box.querySelector("code");
-  const { src } = box.dataset;
-  code.textContent = code.textContent.replace(`"${src}"`, `"${new URL(src, location)}"`);
-  copying(box);
 }
 
 /* Link to the current state of a figure. The fragment is the figure's id, which works without this
@@ -1035,7 +1027,6 @@ const addressed = () => uncover(document.getElementById(location.hash.slice(1)))
 
 /* Restore the state of the address. */
 function arrival() {
-  if (new URLSearchParams(location.search).has("bare")) document.body.classList.add("bare");
   addressed();
   const clip = [...clips, ...albums].find(({ figure }) => `#${figure.id}` === location.hash);
   if (clip && location.search) clip.visit(Object.fromEntries(new URLSearchParams(location.search)));
@@ -1139,7 +1130,6 @@ prepare(".gallery-figure", gallery);
 prepare(".gallery-turns", turning);
 prepare(".motion", motion);
 prepare(".bibtex", copying);
-prepare(".framing", framing);
 prepare("template.coding", coding);
 prepare("[data-player]", elsewhere);
 prepare(".link", linking);

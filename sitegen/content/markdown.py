@@ -78,7 +78,7 @@ class InlineText(str):
 
     @property
     def unlinked(self) -> "InlineText":
-        """The text without links, notes and pictures, for a page of another address."""
+        """The text without links, notes and pictures, for a place where it is repeated."""
         return InlineText(self, _LINKED.sub("", self.html))
 
 

@@ -26,9 +26,6 @@ LARGE_FILE, LARGEST_FILE = 50 * 2**20, 100 * 2**20
 LARGEST_SITE = 10**9
 """Bytes above which GitHub Pages refuses a site."""
 
-STANDALONE = "media/embed/"
-"""Folder with pages of single figures, which are not counted as pages of the site."""
-
 _PAGES = (".html", ".htm")
 _PICTURES = {".png", ".jpg", ".jpeg", ".gif", ".webp", ".avif", ".svg", ".ico", ".mp4"}
 _ODD_NAME = re.compile(r'[\x00-\x1f\x7f"*:<>?\\|]')
@@ -174,7 +171,7 @@ def check_folder(root: Path, base_url: str | None = None) -> Findings:
         tuple(sorted(errors, key=_order)),
         tuple(sorted(warnings, key=_order)),
         dict(sorted(external.items())),
-        sum(not name.startswith(STANDALONE) for name in pages),
+        len(pages),
         len(folder.files),
         sum(folder.files.values()),
     )

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from sitegen.config.schema import Site
 from sitegen.content.embeds import Embed
 from sitegen.content.groups import Shown
-from sitegen.content.markdown import Heading, InlineText
+from sitegen.content.markdown import Heading
 from sitegen.content.pages import Page
 from sitegen.core.errors import TargetError
 from sitegen.core.source import page_name
@@ -23,8 +23,8 @@ from sitegen.figures.base import Figure
 from sitegen.figures.registry import plug_in_errors
 from sitegen.html.figure_views import embed_view, figure_view, front_picture, group_view
 from sitegen.html.heads import POLICY, base_address, bibtex, head, paper
-from sitegen.html.theme import ICON, SCHEME, SCRIPT, STYLESHEET, Theme, site_theme
-from sitegen.html.views import FigureGroup, FigureView, standalone_uri
+from sitegen.html.theme import ICON, SCHEME, STYLESHEET, Theme, site_theme
+from sitegen.html.views import FigureGroup, FigureView
 from sitegen.media.manifest import Manifest, Media, MediaFile
 
 _FEWEST = 4  # minimum number of sections for a table of contents
@@ -48,9 +48,6 @@ def render_site(
     book = Book(site, pages, media, theme, preview_picture(pages, manifest))
     for page in pages:
         texts[page.uri] = theme.render("page.html", site=site, page=book.view(page))
-    for entry in media.values():
-        if (view := book.standalone(entry)) is not None:
-            texts[standalone_uri(entry)] = theme.render("standalone.html", site=site, page=view)
     return texts | {NOT_FOUND: theme.render(NOT_FOUND, site=site, page=_missing(site, theme))}
 
 
@@ -126,37 +123,6 @@ class Book:
             "viewer": bool({"clip", "gallery"} & shapes),
             "bibtex": bibtex(self.site) if front else None,
             "manifest": relative(MANIFEST, page.uri) if self.media else None,
-        }
-
-    def standalone(self, media: Media) -> dict[str, Any] | None:
-        """Return what `standalone.html` gets; None for a figure without a page of its own."""
-        uri = standalone_uri(media)
-        calls = {(page.uri, call.id): call for page in self.pages for call in page.figures}
-        call = calls.get((media.page, media.id))
-        number, spec = "", None
-        words: tuple[str, ...] = ("",)
-        if call is not None:
-            number, spec, words = call.number, call.spec, (call.caption, *call.texts)
-        # Links in captions are those of the page.
-        caption, *texts = (t.unlinked if isinstance(t, InlineText) else t for t in words)
-        figure = figure_view(media, uri, number, caption, texts, spec)
-        if not figure.standalone:
-            return None
-        assets = self.theme.assets
-        icon, scheme, stylesheet, script = (
-            relative(assets[name].uri, uri) for name in (ICON, SCHEME, STYLESHEET, SCRIPT)
-        )
-        return {
-            "language": self.site.language,
-            "title": self.site.title,
-            "policy": POLICY,
-            "icon": icon,
-            "scheme": scheme,
-            "stylesheet": stylesheet,
-            "script": script,
-            "home": f"{relative(media.page, uri)}#{media.id}",
-            "part": figure,
-            "viewer": figure.shape in ("clip", "gallery"),
         }
 
     def _parts(self, page: Page) -> tuple[FigureView | None, list[tuple[str, Any]]]:

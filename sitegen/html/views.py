@@ -196,28 +196,6 @@ class FigureView:
     items: tuple[GalleryItem, ...] = ()
     spec: Any = None
 
-    @property
-    def standalone(self) -> str:
-        """Link to the page of only this figure; empty if there is none."""
-        if self.shape in ("sampler", "atlas"):
-            return ""
-        return relative(standalone_uri(self.media), self.page)
-
-    @property
-    def gallery_size(self) -> tuple[int, int]:
-        """Width and height in CSS pixels of a gallery's pictures with their captions."""
-        cell = (WIDE + 12) / self.spec.columns - 12
-        heights = [
-            cell * min(1.6, item.picture.height / item.picture.width)
-            + (25 + len(item.caption) * 7 // cell * 21 if item.caption else 0)
-            for item in self.items
-        ]
-        if self.spec.carousel:  # with its bar and buttons
-            return WIDE, round(max(heights)) + 75
-        step = self.spec.columns
-        rows = [max(heights[at : at + step]) for at in range(0, len(heights), step)]
-        return WIDE, round(sum(rows)) + 16 * (len(rows) - 1)
-
     def uri(self, name: str) -> str:
         """Return the link to one of the files."""
         return relative(self.media.record.files[name].path, self.page)
@@ -230,11 +208,6 @@ class FigureView:
         fallback = f"{name}-webp"
         other = self.uri(fallback) if fallback in self.media.record.files else ""
         return Picture(self.uri(name), file.width, file.height, other)
-
-
-def standalone_uri(media: Media) -> str:
-    """Return the path, in the built folder, of the page that shows only this figure."""
-    return f"media/embed/{media.page.removesuffix('index.html')}{media.id}/index.html"
 
 
 @dataclass(frozen=True)

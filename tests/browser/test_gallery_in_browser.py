@@ -1,6 +1,5 @@
 """Galleries as rendered: their large view by mouse, keys and address, and without script."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -109,22 +108,6 @@ def test_a_tall_picture(browser: Browser, built: Path) -> None:
 
 
 SIZE: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
-
-
-def test_in_another_page(browser: Browser, built: Path) -> None:
-    """The line for a frame has room for the whole gallery, whose pictures open there."""
-    with serving(built) as address, opened(browser, address, **SIZE) as page:
-        lines = [code.text_content() or "" for code in page.locator(".framing code").all()]
-        for line in lines:
-            pattern = r'src="([^"]+)".* width="(\d+)" height="(\d+)"'
-            link, width, height = re.findall(pattern, line)[0]
-            page.set_viewport_size({"width": int(width), "height": int(height)})
-            page.goto(link)
-            assert page.evaluate("document.documentElement.scrollHeight") <= int(height)
-            assert box_of(page.locator("#content"))["height"] > int(height) - 200
-            page.locator(".gallery-link").first.click()
-            expect(page.locator("#viewer img")).to_be_visible()
-        assert len(lines) == 2
 
 
 def test_without_script(browser: Browser, built: Path) -> None:

@@ -69,7 +69,7 @@ def test_choice_is_kept(look: Look, system: Any, wish: str) -> None:
 
 
 @pytest.mark.parametrize(("system", "wish"), [("light", "dark"), ("dark", "light")])
-@pytest.mark.parametrize("uri", ["", "media/embed/hierarchy/", "404.html"])
+@pytest.mark.parametrize("uri", ["", "404.html"])
 def test_nothing_flashes(look: Look, system: Any, wish: str, uri: str) -> None:
     """Every frame that is shown while a page loads has the colours that were chosen."""
     with look(uri, color_scheme=system, before=chosen(wish) + SEEN_FIRST) as page:
@@ -127,10 +127,10 @@ def test_without_scripts(browser: Browser, sample_site: SampleSite) -> None:
 
 
 def test_in_another_window(browser: Browser, sample_site: SampleSite) -> None:
-    """A page of the site that is open besides, such as a figure in a frame, follows at once."""
+    """A page of the site that is open besides follows at once."""
     with opened(browser, sample_site.address, color_scheme="light") as page:
         second = page.context.new_page()
-        second.goto(f"{sample_site.address}media/embed/chart/")
+        second.goto(f"{sample_site.address}second/")
         assert second.evaluate(PAPER) == DAY
         choice(page).select_option("dark")
         until(second, f"{PAPER} === '{NIGHT}'")

@@ -72,8 +72,8 @@ class Gallery(ModelFreeKind):
     """Pictures and videos of your own, or samples in a file, in a grid or a row that scrolls."""
 
     example: ClassVar[str] = (
-        '["FILE.png", "pictures/link.webp", "pictures/embed.webp"], columns=3, '
-        'captions=["A digit", "A *copied* link", "A figure in a blog"]'
+        '["FILE.png", "pictures/link.webp", "pictures/beside.webp"], columns=3, '
+        'captions=["A digit", "A *copied* link", "Two methods"]'
     )
 
     files: Annotated[  # type: ignore[misc]  # the fields before are not of a call

@@ -176,7 +176,6 @@ def test_files_and_provenance() -> None:
     ]  # fmt: skip
     assert shown.picture("poster") == Picture("media/a.avif", 346, 346, "media/a.webp")
     assert shown.picture("strip") is None
-    assert shown.standalone == "media/embed/a/index.html"
     clip_media = media()
     assert front_picture(clip_media) == clip_media.record.files["poster-webp"]
     still, svg = file("b.webp", 4, 4), file("b.svg", 4, 4)

@@ -97,7 +97,6 @@ def test_figure(tmp_path: Path) -> None:
         (f"{stem}.mp4", True),
         (f"{stem}.gif", True),
         (f"{stem}.webp", True),
-        ("media/embed/mnist-trajectories/index.html", False),
     ]
     told = ["".join(each.itertext()) for each in figure.iter("span") if each.get("class") == "size"]
     assert told == ["123 kB"] * 3
@@ -174,16 +173,6 @@ def test_comparison(tmp_path: Path) -> None:
     names = ["".join(p.itertext()) for p in figure.iter("p") if p.get("class") == "side-name"]
     assert names == ["A", "B"]
     assert len(list(figure.iter("video"))) == 2
-
-
-def test_caption_of_a_figure_alone(tmp_path: Path) -> None:
-    """The page of only one figure shows the caption without its links and notes."""
-    index = "## Part\n\n{{ trajectories('mnist', caption='*A* [b](#h-part).[^1]') }}\n\n[^1]: N.\n"
-    site = load_site(write_site(tmp_path, FULL, index))
-    pages = read_pages(site)
-    texts = render_site(site, pages, manifest_for(pages))
-    assert "<em>A</em> b.</p>" in texts["media/embed/mnist-trajectories/index.html"]
-    assert '<em>A</em> <a href="#h-part">b</a>.<sup class="footnote-ref">' in texts["index.html"]
 
 
 def test_further_page(tmp_path: Path) -> None:
