@@ -10,10 +10,9 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
-from operator import mul
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.generative.card.sampling import SamplingConfig
@@ -24,6 +23,10 @@ from sitegen.generative.process.flow import FLOW_STEPS, FlowConfig
 from sitegen.generative.process.karras import NoiseLevels
 from sitegen.generative.process.sde import SdeConfig
 from sitegen.generative.process.solver import Method, SolverConfig
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Settings = Mapping[str, Any]
 
@@ -208,22 +211,26 @@ def _ancestral(path: Path, settings: Settings, chosen: int | None) -> Schedule:
     return Schedule(trained, fields, sampler.format(steps))
 
 
-def _noise_levels(settings: Settings, trained: int) -> list[float]:
-    """Return σ = √((1 − ᾱ) / ᾱ) of all timesteps."""
+def _noise_levels(settings: Settings, trained: int) -> NDArray[np.float32]:
+    """Return σ = √((1 − ᾱ) / ᾱ) of all timesteps, (T,)."""
+    import numpy as np
+
     schedule = settings.get("beta_schedule", "linear")
     first, last = settings.get("beta_start", 0.0001), settings.get("beta_end", 0.02)
     if schedule == "scaled_linear":
-        roots = (first**0.5, last**0.5)
-        shares = (step / max(trained - 1, 1) for step in range(trained))
-        kept = (1 - (roots[0] + share * (roots[1] - roots[0])) ** 2 for share in shares)
-        alphas_bar = list(accumulate(kept, mul))
-    elif isinstance(schedule, DiffusionConfig):  # of a card
-        alphas_bar = schedule.alphas_bar(trained)[1:]
+        betas = np.linspace(first**0.5, last**0.5, trained) ** 2
     else:
-        name = _one_of("beta_schedule", schedule, _SCHEDULES)
-        ends = (first, last) if name == "linear" else ()
-        alphas_bar = DiffusionConfig(name, *ends).alphas_bar(trained)[1:]
-    return [math.sqrt((1 - alpha) / alpha) for alpha in alphas_bar]
+        if not isinstance(schedule, DiffusionConfig):  # of a card
+            name = _one_of("beta_schedule", schedule, _SCHEDULES)
+            schedule = DiffusionConfig(name, *((first, last) if name == "linear" else ()))
+        alphas_bar = np.array(schedule.alphas_bar(trained))
+        betas = 1 - alphas_bar[1:] / alphas_bar[:-1]
+    # The types of diffusers (0.42): where ᾱ is almost 0 or 1, float64 gives other σ, and timesteps
+    # that are interpolated between them.
+    alphas = 1 - betas.astype(np.float32)
+    rounded = np.cumprod(alphas, dtype=np.float64).astype(np.float32)
+    levels: NDArray[np.float32] = np.sqrt((1 - rounded) / rounded)
+    return levels
 
 
 def _solver(path: Path, settings: Settings, chosen: int | None) -> Schedule:
@@ -235,7 +242,7 @@ def _solver(path: Path, settings: Settings, chosen: int | None) -> Schedule:
     require(path, settings, _PLAIN_DPM_SOLVER if multistep else _PLAIN_SOLVER)
     # The spacing of DPM-Solver++ has one more step than it takes.
     steps = _steps(chosen, SOLVER_STEPS, trained - 1 if multistep else trained)
-    noise_levels, start, clip = np.array(_noise_levels(settings, trained)), 1.0, False
+    noise_levels, start, clip = _noise_levels(settings, trained), 1.0, False
     if multistep:
         order = settings.get("solver_order", 2)
         if order not in (1, 2):
@@ -247,12 +254,12 @@ def _solver(path: Path, settings: Settings, chosen: int | None) -> Schedule:
     else:
         method = "euler" if name == "EulerDiscreteScheduler" else "heun"
         solver_name = f"{method.title()}'s ODE solver"
-        timesteps = np.array(_timesteps(settings, "linspace", steps, trained))
+        timesteps = np.array(_timesteps(settings, "linspace", steps, trained), np.float32)
         sigmas = np.interp(timesteps, np.arange(trained), noise_levels)
         ends = (settings.get("sigma_min") or sigmas[-1], settings.get("sigma_max") or sigmas[0])
         clip = method == "heun" and settings.get("clip_sample", False)
     if settings.get("use_karras_sigmas"):  # eq. 5 of Karras et al. 2022
-        low, high = (end ** (1 / _RHO) for end in ends)
+        low, high = (float(end) ** (1 / _RHO) for end in ends)
         sigmas = np.linspace(high, low, steps) ** _RHO
         timesteps = np.interp(np.log(sigmas), np.log(noise_levels), np.arange(trained))
         if multistep:
