@@ -28,8 +28,10 @@ from sitegen.core.errors import (
     SitegenError,
     TargetError,
 )
+from sitegen.generative.maths.address import Address
 from sitegen.models.registry import model_source
 from sitegen.sampling import trajectory
+from sitegen.sampling.tiles import tiles_of
 from tests.support import clusters
 from tests.support.builders import CPU, environment, fake_encode
 from tests.support.clusters import Processes
@@ -43,8 +45,6 @@ PAGE = """Words.
 {{ trajectories('tiny', count=20, seed=5) }}
 
 {{ trajectories('tiny', count=9, seed=6) }}
-
-{{ atlas('tiny', columns=3) }}
 """
 SITE = """title = "A title"
 [models.tiny]
@@ -143,24 +143,26 @@ def when_busy(processes: Processes, act: Callable[[str], object]) -> Iterator[No
 
 @pytest.mark.parametrize("name", ["tiny", "noise"])
 def test_samples_have_the_same_bits_in_a_cluster(models: Path, name: str) -> None:
-    """Heat dissipation and DDPM, in parts of eight: bit for bit as here."""
+    """Heat dissipation and DDPM, in parts of eight, and a tile: bit for bit as here."""
     sources = {name: model_source(name, models / "models" / name)}
     with clusters.cluster(None, None) as two:
         cluster = open_cluster(two.address, Silent(), ("cpu", "float32"))
         try:
-            levels = []
+            levels, pictures = [], []
             for provider in (
                 FigureRenderer(sources, CPU),
                 FigureRenderer(sources, cluster.compute_target, cluster.executor),
             ):
-                samples = provider.sampler(name).begin(3, range(20), 0.02)
-                levels.append(list(samples.seen("state")))
+                sampler = provider.sampler(name)
+                levels.append(list(sampler.begin(3, range(20), 0.02).seen("state")))
+                pictures.append(tiles_of(sampler, 0).at(Address.parse("2.01")).picture)
         finally:
             cluster.close()
     assert len(levels[0]) == len(levels[1]) > 5
     for here, there in zip(*levels, strict=True):
         assert here[0] == there[0]
         assert np.array_equal(here[1], there[1])
+    assert np.array_equal(*pictures)
 
 
 @pytest.mark.parametrize("workers", [2, 1])
