@@ -196,10 +196,10 @@ def render_missing(
             store.put_sampler_card(name, context.models[name].card)
     with ExitStack() as stack:
         if address := options.distributed or context.site.build.distributed:
-            from sitegen.cluster.client import open_cluster
+            from sitegen.cluster import open_cluster
 
-            cluster = open_cluster(address, report, options.asked, options.jobs)
-            stack.callback(cluster.close)
+            opened = open_cluster(address, report, options.asked, options.jobs)
+            cluster = stack.enter_context(opened)
             target, jobs = cluster.compute_target, max(options.jobs, cluster.size + 1)
             plural = "s" if cluster.size > 1 else ""
             report.note(f"{cluster.size} worker{plural} at {address} ({target.device})")

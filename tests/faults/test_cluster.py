@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sitegen import cluster as clients
 from sitegen.builder.pipeline import Summary, build
 from sitegen.builder.plan import BuildOptions
 from sitegen.builder.render import FigureRenderer
-from sitegen.cluster import client as clients
-from sitegen.cluster.client import open_cluster
+from sitegen.cluster import open_cluster
 from sitegen.core.errors import (
     ConfigError,
     PlatformError,
@@ -145,19 +145,18 @@ def when_busy(processes: Processes, act: Callable[[str], object]) -> Iterator[No
 def test_samples_have_the_same_bits_in_a_cluster(models: Path, name: str) -> None:
     """Heat dissipation and DDPM, in parts of eight, and a tile: bit for bit as here."""
     sources = {name: model_source(name, models / "models" / name)}
-    with clusters.cluster(None, None) as two:
-        cluster = open_cluster(two.address, Silent(), ("cpu", "float32"))
-        try:
-            levels, pictures = [], []
-            for provider in (
-                FigureRenderer(sources, CPU),
-                FigureRenderer(sources, cluster.compute_target, cluster.executor),
-            ):
-                sampler = provider.sampler(name)
-                levels.append(list(sampler.begin(3, range(20), 0.02).seen("state")))
-                pictures.append(tiles_of(sampler, 0).at(Address.parse("2.01")).picture)
-        finally:
-            cluster.close()
+    with (
+        clusters.cluster(None, None) as two,
+        open_cluster(two.address, Silent(), ("cpu", "float32")) as cluster,
+    ):
+        levels, pictures = [], []
+        for provider in (
+            FigureRenderer(sources, CPU),
+            FigureRenderer(sources, cluster.compute_target, cluster.executor),
+        ):
+            sampler = provider.sampler(name)
+            levels.append(list(sampler.begin(3, range(20), 0.02).seen("state")))
+            pictures.append(tiles_of(sampler, 0).at(Address.parse("2.01")).picture)
     assert len(levels[0]) == len(levels[1]) > 5
     for here, there in zip(*levels, strict=True):
         assert here[0] == there[0]

@@ -27,18 +27,19 @@ Change = Callable[[], None]
 
 def other_version() -> None:
     """Let this worker's sitegen have another version."""
-    from distributed import versions
+    import sitegen.cluster as module
 
-    def version(package: str) -> str:
-        return "9.9" if package.startswith("sitegen") else real(package)
+    settings = module.settings
 
-    real = versions._version_cached
-    versions._version_cached = version
+    def other(device: str, precision: str) -> dict[str, str]:
+        return {**settings(device, precision), "sitegen-diffusion": "9.9"}
+
+    module.settings = other
 
 
 def slowly() -> None:
     """Make this worker slow, so that it can be killed while it computes."""
-    import sitegen.cluster.worker as module
+    import sitegen.cluster as module
 
     compute_part = module.compute_part
 
@@ -51,7 +52,7 @@ def slowly() -> None:
 
 def key_error() -> None:
     """Make this worker's code raise a KeyError."""
-    import sitegen.cluster.worker as module
+    import sitegen.cluster as module
 
     def compute_part(*_: Any, **__: Any) -> Any:
         return dict[int, Any]()[20]

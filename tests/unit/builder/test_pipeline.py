@@ -407,7 +407,7 @@ def test_pinned_model_without_its_files(built: Builder) -> None:
 
 def test_which_scheduler(site: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command line's scheduler comes before that of site.toml."""
-    from sitegen.cluster import client
+    from sitegen import cluster
 
     addresses: list[str] = []
 
@@ -415,7 +415,7 @@ def test_which_scheduler(site: Builder, monkeypatch: pytest.MonkeyPatch) -> None
         addresses.append(address)
         raise PlatformError("no scheduler answers")
 
-    monkeypatch.setattr(client, "open_cluster", open_cluster)
+    monkeypatch.setattr(cluster, "open_cluster", open_cluster)
     with site.config.open("a") as file:
         file.write('\n[build]\ndistributed = "tcp://10.0.0.7:8786"\n')
     site.refused(PlatformError, "no scheduler answers", jobs=4)

@@ -1,8 +1,8 @@
-"""The build's side of a cluster: connect, compare versions, and send parts to the workers.
+"""Sampling on the workers of a dask cluster: on several GPUs, machines or local processes.
 
 A part of the samples is one task of dask, which chooses the worker and repeats the tasks of one
-that died. A cluster may be of processes on this machine, each with its share of the cores, or with
-a GPU.
+that died. Workers need sitegen, in the same version, and no file of the author. Only this module
+imports dask, and only for builds that use a cluster.
 """
 
 from __future__ import annotations
@@ -13,19 +13,22 @@ import logging
 import os
 import signal
 import struct
+import sys
 import tempfile
+import threading
 import time
 import uuid
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import CancelledError
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from sitegen.cluster.worker import Levels, compute_part, settings
-from sitegen.core.compute import ComputeTarget, Precision
+from sitegen.core.compute import ComputeTarget, resolve_device, resolve_precision
 from sitegen.core.errors import (
     FAULTS,
     ConfigError,
@@ -34,10 +37,11 @@ from sitegen.core.errors import (
     SitegenError,
     TargetError,
 )
-from sitegen.core.files import platform_errors
+from sitegen.core.files import platform_errors, temporary_folder
 from sitegen.core.installed import DISTRIBUTION
 from sitegen.core.progress import Reporter
 from sitegen.core.urls import scheduler_fault
+from sitegen.generative.process.base import ProcessCard
 from sitegen.models.registry import ModelSource
 
 if TYPE_CHECKING:
@@ -47,7 +51,10 @@ if TYPE_CHECKING:
     from sitegen.generative.maths.noise import Noise
     from sitegen.generative.process.protocol import GenerativeProcess
     from sitegen.sampling.models import Executor
-    from sitegen.sampling.trajectory import Shown
+    from sitegen.sampling.trajectory import Part, Shown
+
+Levels = list[tuple[int, NDArray[np.float32]]]
+"""The levels of a part of the samples, each with its displayed images (N, C, H, W)."""
 
 CONNECT_S = 5.0
 """Seconds to wait for a scheduler's first answer."""
@@ -59,18 +66,23 @@ LOOK_S = 0.5
 """Seconds between two checks for the scheduler and its workers."""
 RETRIES = 2
 """Number of times that dask repeats a part whose computation raised an exception."""
-PACKAGES = (DISTRIBUTION, "torch", "numpy")
-"""Packages whose versions decide the last bits of an image."""
+MODELS = 4
+"""Maximum number of models that a worker keeps."""
+_models: dict[tuple[object, ...], Any] = {}
+"""Models of a worker by the digests of their weights and cards, and their devices."""
+_loading = threading.Lock()
 
 
+@contextlib.contextmanager
 def open_cluster(
     address: str, report: Reporter, requested: tuple[str, str], jobs: int = 1
-) -> Cluster:
-    """Return the cluster at an address; "local" starts one of `jobs` workers here.
+) -> Iterator[Cluster]:
+    """Yield the cluster at an address; "local" starts one of `jobs` workers here.
 
     requested: device and precision from the command line
-    Raises ConfigError for an invalid address, PlatformError if nothing answers there or dask is
-    missing, RefusedError if workers have other versions.
+    At the end of the block, the tasks of this build are cancelled, and its data removed. Raises
+    ConfigError for an invalid address, PlatformError if nothing answers there or dask is missing,
+    RefusedError if workers have other versions.
     """
     if (fault := scheduler_fault(address)) is not None:
         raise ConfigError(f"--distributed {address}: {fault}")
@@ -95,7 +107,8 @@ def open_cluster(
                 memory_limit=0,
                 dashboard_address=None,
                 silence_logs=logging.CRITICAL,
-                preload=["sitegen.cluster.ignore_sigint"],
+                # Ctrl-C reaches the workers, too, which the build ends itself.
+                preload=["import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"],
             )
             stack.callback(_end, local)
             scheduler = local.scheduler_address
@@ -104,17 +117,14 @@ def open_cluster(
             client = Client(scheduler, timeout=CONNECT_S, set_as_default=False, name="sitegen")
         except (*FAULTS, struct.error) as error:
             # dask reads what another server answers as messages of its own.
-            if "://" in scheduler and not scheduler.startswith("tcp://"):
-                fault = f"{error}; write it as in tcp://10.0.0.7:8786"
-                raise ConfigError(f"--distributed {address}: {fault}") from None
             no_answer = str(error).partition("\n")[0] or "no answer"
             reason = no_answer if isinstance(error, OSError) else "another server answers there"
             raise PlatformError(
                 f"no dask scheduler answers at {address} within {CONNECT_S:.0f} s ({reason}); "
-                "start one (`dask scheduler`), or correct its address"
+                "start one (`dask scheduler`), or correct its address, as in tcp://10.0.0.7:8786"
             ) from None
-        stack.callback(client.close, timeout=2)
-        return Cluster(client, address, report, requested, stack.pop_all())
+        stack.callback(_close, client)
+        yield Cluster(client, address, report, requested)
 
 
 async def _greet(address: str) -> None:
@@ -125,6 +135,11 @@ async def _greet(address: str) -> None:
     arguments = Security().get_connection_args("client")
     connection = await asyncio.wait_for(connect(address, CONNECT_S, **arguments), CONNECT_S)
     await connection.close()
+
+
+def _close(client: Client) -> None:
+    with contextlib.suppress(OSError, RuntimeError):  # the scheduler is gone
+        client.close(timeout=2)
 
 
 def _end(cluster: Any) -> None:
@@ -146,24 +161,18 @@ class Cluster:
     """
 
     def __init__(
-        self,
-        client: Client,
-        address: str,
-        report: Reporter,
-        requested: tuple[str, str],
-        resources: contextlib.ExitStack,
+        self, client: Client, address: str, report: Reporter, requested: tuple[str, str]
     ) -> None:
         self._client, self._address, self._report = client, address, report
-        self._resources, self._is_closed = resources, False
+        self._requested = requested
         self._weights: dict[str, Future] = {}
         self._compared: set[str] = set()
-        with contextlib.suppress(TimeoutError):
-            client.wait_for_workers(1, timeout=PATIENCE_S)
-        self._require_equal_versions()
         with self._scheduler_errors():
-            choices: Mapping[str, tuple[str, str]] = client.run(settings, *requested)
-        self.size = len(choices)
-        devices = sorted({device.partition(":")[0] for device, _ in choices.values()})
+            with contextlib.suppress(TimeoutError):
+                client.wait_for_workers(1, timeout=PATIENCE_S)
+            workers = self._compare()
+        self.size = len(workers)
+        devices = sorted({worker["device"].partition(":")[0] for worker in workers})
         if not devices:
             raise PlatformError(
                 f"the cluster at {address} has no worker; start some (`dask worker {address}`) "
@@ -172,15 +181,8 @@ class Cluster:
         if len(devices) > 1:
             kinds = " and ".join(devices)
             raise RefusedError(f"the workers at {address} compute on {kinds}; choose by --device")
-        precisions = {precision for _, precision in choices.values()}
-        best: Precision = "bfloat16" if precisions == {"bfloat16"} else "float32"
-        self.compute_target = ComputeTarget(devices[0], best)
-
-    def close(self) -> None:
-        """Disconnect, which cancels this build's tasks and removes its data from the workers."""
-        self._is_closed = True
-        with contextlib.suppress(OSError, RuntimeError):
-            self._resources.close()
+        fast = all(worker["precision"] == "bfloat16" for worker in workers)
+        self.compute_target = ComputeTarget(devices[0], "bfloat16" if fast else "float32")
 
     def executor(self, source: ModelSource) -> Executor:
         """Return the executor that samples a model on the workers."""
@@ -212,29 +214,21 @@ class Cluster:
                     **options,
                 )
             # Parts arrive one after the other, with all of their levels, and a clip needs all parts
-            # of a level: a file holds them, so that memory does not grow with the levels.
-            folder = Path(tempfile.gettempdir())
-            stored = list[list[tuple[int, int, tuple[int, ...]]]]()
-            with contextlib.ExitStack() as stack:
-                with platform_errors(folder):
-                    file = stack.enter_context(tempfile.TemporaryFile())
+            # of a level: files hold them, so that memory does not grow with the levels.
+            with temporary_folder(Path(tempfile.gettempdir())) as folder:
+                count, levels = len(futures), list[int]()
                 with self._report.rendering(f"{source.name} on {self._address}", None) as advance:
-                    while futures:
-                        stored.append([])
+                    for number in range(count):
                         # A future that is dropped frees its result on the worker.
-                        for level, images in self._result(source.name, futures.pop(0)):
-                            stored[-1].append((level, file.tell(), images.shape))
+                        part_levels = self._result(source.name, futures.pop(0))
+                        levels = [level for level, _ in part_levels]
+                        for level, images in part_levels:
                             with platform_errors(folder):
-                                file.write(np.ascontiguousarray(images).data)
-                                file.flush()
+                                np.save(folder / f"{level}-{number}.npy", images)
                             advance()
-                for of_level in zip(*stored, strict=True):
-                    # Copy on write, since torch warns of memory that is read-only.
-                    arrays = [
-                        np.memmap(file, np.float32, "c", offset, shape)
-                        for _, offset, shape in of_level
-                    ]
-                    yield of_level[0][0], torch.cat(list(map(torch.from_numpy, arrays)))
+                for level in levels:
+                    arrays = [np.load(folder / f"{level}-{number}.npy") for number in range(count)]
+                    yield level, torch.cat(list(map(torch.from_numpy, arrays)))
 
         return compute
 
@@ -242,7 +236,7 @@ class Cluster:
         """Return the result of a task.
 
         Raises the error of the task; PlatformError if the scheduler or all workers are gone for too
-        long; TargetError if the build is stopped.
+        long.
         """
         from distributed import wait
 
@@ -256,7 +250,7 @@ class Cluster:
                 is_done = future.done()
                 workers = self._client.nthreads(callback_timeout=SILENCE_S)
                 if not workers.keys() <= self._compared:
-                    self._require_equal_versions()
+                    self._compare()
                 if workers:
                     last_seen = time.monotonic()
                 elif time.monotonic() - last_seen > PATIENCE_S:
@@ -273,28 +267,25 @@ class Cluster:
         text = f"{type(error).__name__}: {error}"[:500]
         raise TargetError(f"a worker failed to compute a part of {name}: {text}")
 
-    def _require_equal_versions(self) -> None:
-        """Raise RefusedError if a worker has other versions than this process."""
-        with self._scheduler_errors():
-            versions: Any = self._client.get_versions(packages=PACKAGES)
-        self._compared = set(versions["workers"])
-        expected = _comparable(versions["client"]["packages"])
-        for address, host in versions["workers"].items():
-            for name, actual in _comparable(host["packages"]).items():
-                if actual != expected[name]:
+    def _compare(self) -> list[dict[str, str]]:
+        """Return the settings of the workers. Raises RefusedError for one of other versions."""
+        workers = self._client.run(settings, *self._requested)
+        self._compared, here = set(workers), settings("cpu", "float32")
+        for address, there in workers.items():
+            for name in here.keys() - {"device", "precision"}:
+                if there.get(name) != here[name]:
                     raise RefusedError(
-                        f"worker {address} has {name} {actual}, not {expected[name]}; install the "
-                        "same version there"
+                        f"worker {address} has {name} {there.get(name)}, not {here[name]}; install "
+                        "the same version there"
                     )
+        return [*workers.values()]
 
     @contextlib.contextmanager
     def _scheduler_errors(self) -> Iterator[None]:
-        """Raise PlatformError for errors of the connection, TargetError if the build is stopped."""
+        """Raise PlatformError for errors of the connection."""
         try:
             yield
         except (OSError, CancelledError, RuntimeError) as error:  # OSError: TimeoutError, too
-            if self._is_closed:
-                raise TargetError("stopped, because another figure failed") from None
             if isinstance(error, RuntimeError) and self._client.status == "running":
                 raise
             raise PlatformError(
@@ -303,7 +294,58 @@ class Cluster:
             ) from error
 
 
-def _comparable(versions: Mapping[str, str | None]) -> dict[str, str]:
-    """Return the versions that must be equal: local parts, as in 2.10+cpu, may differ."""
-    packages = {name: str(versions.get(name)).partition("+")[0] for name in PACKAGES}
-    return {**packages, "Python": ".".join(str(versions["python"]).split(".")[:2])}
+def settings(device: str, precision: str) -> dict[str, str]:
+    """Return what a worker would compute with, and the versions that decide an image's last bits.
+
+    Local parts of versions, as in 2.13+cpu, are left out, since they may differ.
+    """
+    device = resolve_device(device)
+    packages = (DISTRIBUTION, "torch", "numpy")
+    return {
+        "device": device,
+        "precision": resolve_precision(precision, device),
+        "Python": "{}.{}".format(*sys.version_info),
+        **{name: metadata.version(name).partition("+")[0] for name in packages},
+    }
+
+
+def compute_part(
+    part: Part,
+    weights: tuple[str, str, bytes],
+    name: str,
+    card: ProcessCard,
+    target: ComputeTarget,
+    show: Shown,
+) -> Levels:
+    """Compute, on a worker, all levels of a part, whose process has no model yet.
+
+    weights: the digest, file name and content of the checkpoint
+    """
+    import torch
+    from distributed import get_worker
+
+    from sitegen.generative import engine
+    from sitegen.sampling.models import load_network
+    from sitegen.sampling.trajectory import shown
+
+    worker = get_worker()
+    # dask limits torch to one thread, which the engine takes for the number of cores.
+    engine.CORES = max(engine.CORES, worker.state.nthreads)
+    if target.device == "cuda" and isinstance(worker.name, int):  # a worker of this machine
+        number = worker.name % torch.cuda.device_count()
+        target = ComputeTarget(f"cuda:{number}", target.precision)
+    sha256, file, data = weights
+    key = sha256, card.digest, target
+    # dask runs several tasks of a worker at once, in threads.
+    with _loading:
+        if key not in _models:
+            if len(_models) == MODELS:
+                _models.pop(next(iter(_models)))
+            with temporary_folder(Path(tempfile.gettempdir())) as folder:
+                with platform_errors(folder):
+                    (folder / file).write_bytes(data)
+                _models[key] = load_network(ModelSource(name, card, folder / file, None), target)
+        model = _models[key]
+    return [
+        (level, images.cpu().numpy()) for level, images in shown([part.with_model(model)], show)
+    ]
