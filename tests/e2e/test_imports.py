@@ -3,12 +3,10 @@
 import json
 import sys
 from functools import cache
-from graphlib import TopologicalSorter
 
 import grimp
 import pytest
 
-from sitegen.figures.registry import figure_kinds
 from tests.support.builders import run_python
 
 # What needs torch or the encoder as soon as it is imported, beside `generative`.
@@ -56,17 +54,6 @@ def graph() -> dict[str, set[str]]:
     """Which modules of the package each imports anywhere but for types, also inside functions."""
     found = grimp.build_graph("sitegen", cache_dir=None, exclude_type_checking_imports=True)
     return {name: found.find_modules_directly_imported_by(name) for name in found.modules}
-
-
-def test_what_knows_what() -> None:
-    """No module imports itself through others; no kind of figure imports another kind."""
-    assert tuple(TopologicalSorter(graph()).static_order())  # raises CycleError
-    kinds = tuple(f"sitegen.figures.{name}" for name in figure_kinds())
-    assert {*kinds} <= graph().keys()
-    for name, others in graph().items():
-        if own := [kind for kind in kinds if f"{name}.".startswith(f"{kind}.")]:
-            known = {other for other in others if other.startswith(kinds)}
-            assert all(f"{other}.".startswith(f"{own[0]}.") for other in known), name
 
 
 def test_only_bridges_need_torch() -> None:

@@ -161,7 +161,7 @@ def test_samples_have_the_same_bits_in_a_cluster(models: Path, name: str) -> Non
     for here, there in zip(*levels, strict=True):
         assert here[0] == there[0]
         assert np.array_equal(here[1], there[1])
-    assert np.array_equal(*pictures)
+    assert np.array_equal(pictures[0], pictures[1])
 
 
 @pytest.mark.parametrize("workers", [2, 1])

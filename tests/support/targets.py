@@ -9,15 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sitegen.config.schema import load_site
-from sitegen.content.pages import read_pages
 from sitegen.generative.card.card import read_card
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.generative.data.arrays import open_arrays
 from sitegen.generative.data.images import read_images
 from sitegen.media.manifest import record_from_json
-from tests.support.builders import CARD, SITE, write_site
-from tests.support.fabricated import ENTRY, FULL, PAGE
+from tests.support.builders import CARD
+from tests.support.fabricated import ENTRY
 from tests.support.making import entries_of, idx, npy_bytes, published, save, small_card, zipped
 from tests.support.tinymodel import write_model
 
@@ -44,15 +42,6 @@ def _read_all_arrays(path: Path) -> None:
 def _file(path: Path, read: Callable[[Path], object]) -> Callable[[bytes], object]:
     path.parent.mkdir(parents=True, exist_ok=True)
     return lambda data: (path.write_bytes(data), read(path))
-
-
-def _config(folder: Path) -> Target:
-    return FULL.replace("mnist", "tiny").encode(), _file(folder / "site.toml", load_site)
-
-
-def _page(folder: Path) -> Target:
-    site = load_site(write_site(folder, site=SITE))
-    return PAGE.encode(), _file(folder / "pages/index.md", lambda _: read_pages(site))
 
 
 def _card(folder: Path) -> Target:
@@ -121,8 +110,6 @@ def _arrays(folder: Path) -> Target:
 
 
 TARGETS: dict[str, Callable[[Path], Target]] = {
-    "config": _config,
-    "page": _page,
     "card": _card,
     "record": _record,
     "pickle": _pickle,
@@ -135,5 +122,4 @@ TARGETS: dict[str, Callable[[Path], Target]] = {
     "array": _array,
     "arrays": _arrays,
 }
-TEXTS = ("config", "page", "card")
-JSON = ("manifest", "record", "safetensors")
+JSON = ("record", "safetensors")
