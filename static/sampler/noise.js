@@ -15,18 +15,19 @@ const STEPS = 2 ** 23; // float32 positions in a layer
 
 const { fround } = Math;
 
-/* Ends of the layers: |x| = place · width, certainly below `inside`; `height` is the density. */
+/* Ends of the layers: |x| = place · width, certainly below `inside`, which numpy rounds; `height` is
+   the density. */
 function ziggurat() {
   const [width, height] = [new Float32Array(LAYERS), new Float32Array(LAYERS)];
   const inside = new Uint32Array(LAYERS);
   const density = (x) => Math.exp(-0.5 * x * x);
   const base = AREA / density(TAIL);
   let x = TAIL;
-  [width[0], inside[0], height[0]] = [base / STEPS, (TAIL / base) * STEPS, 1];
+  [width[0], inside[0], height[0]] = [base / STEPS, Math.round((TAIL / base) * STEPS), 1];
   [width[LAYERS - 1], height[LAYERS - 1]] = [x / STEPS, density(x)];
   for (let layer = LAYERS - 2; layer > 0; layer--) {
     const above = Math.sqrt(-2 * Math.log(AREA / x + density(x)));
-    inside[layer + 1] = (above / x) * STEPS;
+    inside[layer + 1] = Math.round((above / x) * STEPS);
     [width[layer], height[layer]] = [above / STEPS, density(above)];
     x = above;
   }
