@@ -30,7 +30,7 @@ class Atlas(FigureKind):
     """A map of all images of a model: each zoom by two continues every state in four ways."""
 
     needs: ClassVar[tuple[Ability, ...]] = TILED
-    recipe: ClassVar[int] = 2
+    recipe: ClassVar[int] = 3
 
     steps: None = Field(default=None, description="Those of the card.", init=False)
     sampler_name: None = Field(default=None, description="That of the card.", init=False)
@@ -62,11 +62,6 @@ class Atlas(FigureKind):
         """The names of the model and of the one beside it."""
         return (self.model, self.beside) if self.beside else (self.model,)
 
-    @property
-    def sample_count(self) -> int:
-        """Number of starts."""
-        return self.columns**2
-
     def splits_of(self, card: ModelCard) -> tuple[int, ...]:
         """Return the levels at which the states of a model part."""
         own = self.splits if not self.beside else None
@@ -79,23 +74,23 @@ class Atlas(FigureKind):
 
     def target_of(self, card: ModelCard) -> Address:
         """Return the address to which the clip zooms; an inner one if the author gives none."""
-        depth = len(self.splits_of(card))
-        middle = self.columns // 2 * (self.columns + 1)
-        return (
-            Address.parse(self.target) if self.target else Address(middle, ((3, 0) * depth)[:depth])
-        )
+        count = len(self.splits_of(card))
+        return Address.parse(self.target) if self.target else Address(0, ((3, 0) * count)[:count])
 
     def slots(self, card: ModelCard) -> int:
         """A map has one label, since its images share their beginnings."""
         return 1
 
     def states(self, card: ModelCard) -> int:
-        """Return about how many states the build takes a step from."""
-        ends, prepared = (*self.splits_of(card), 0), self.prepared(card)
-        total = 0
-        for depth, (begin, end) in enumerate(pairwise(map(card.visited_levels.index, ends)), 1):
-            # Of deeper tiles there is a window, with as many as there are starts.
-            total += self.sample_count * (4**depth if depth <= prepared else 1) * (end - begin)
+        """Return how many states the build takes a step from."""
+        ends = [card.visited_levels.index(level) for level in (*self.splits_of(card), 0)]
+        # A DDPM is drawn by DDIM. Without noise on the way, starts are finished, and of four tiles
+        # the first continues its parent, and three are finished from the level of the split.
+        renoised = "random" not in card.abilities or "ddim" in card.abilities
+        total = self.columns**2 * ends[-1] if renoised else 0
+        for depth, (begin, end) in enumerate(pairwise(ends), 1):
+            count = 4 + (self.columns**2 * 4**depth if depth <= self.prepared(card) else 0)
+            total += count // 4 * 3 * (ends[-1] - begin) if renoised else count * (end - begin)
         return total
 
     def unmet(self, cards: Sequence[ModelCard]) -> Iterator[str]:
@@ -115,8 +110,8 @@ class Atlas(FigureKind):
             address, digits = Address.parse(self.target), len(self.splits_of(cards[0]))
             if len(address.digits) != digits:
                 yield f"target: {address} should have {digits} digits, one for each split"
-            if address.start >= self.sample_count:
-                yield f"target: the starts of the map are 0 to {self.sample_count - 1}"
+            if address.start >= self.columns**2:
+                yield f"target: the starts of the map are 0 to {self.columns**2 - 1}"
 
     def sample(self, models: ModelProvider, figure: Figure) -> RenderJob:
         """Return the job of the maps, as far as they are prepared, and of a zoom."""
@@ -126,10 +121,9 @@ class Atlas(FigureKind):
 
     def describe(self, cards: Sequence[ModelCard]) -> str:
         """Describe the way from the plane of starts to an image."""
-        card = cards[0]
-        count = len(self.splits_of(card))
+        card, count = cards[0], len(self.splits_of(cards[0]))
         return (
-            f"A map of the images of {named(self, card)}. Far out is a plane of "
-            f"{self.sample_count} starts, each {card.first_state()}. Each of {count} zooms "
-            "continues every image in four ways, down to finished ones"
+            f"A map of the images of {named(self, card)}. Far out is a plane of {self.columns**2} "
+            f"starts, each {card.first_state()}. Each of {count} zooms continues every image in "
+            "four ways, down to finished ones"
         )

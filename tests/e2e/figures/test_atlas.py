@@ -1,23 +1,27 @@
 """The map of an atlas: what its tiles share, what the page gets, and the zoom to one of them."""
 
 import json
+import math
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.figures.atlas import Atlas
-from sitegen.figures.atlas.sample import Map, place, starts_in_place
+from sitegen.figures.atlas.sample import FADE, FRAMES, place, starts_in_place
+from sitegen.figures.base import evaluations
 from sitegen.generative.maths.address import Address
 from sitegen.generative.maths.noise import Addressed
+from sitegen.generative.networks.unet import UNet
 from sitegen.media.encoder import encode_clip, frames_at
-from sitegen.media.frames import enlarge, to_uint8
+from sitegen.media.frames import enlarge, sheet, to_uint8
+from sitegen.media.manifest import Cells
 from sitegen.models.registry import model_source
 from sitegen.sampling.models import Sampler, load_sampler
 from sitegen.sampling.tiles import Tiles, default_splits, tiles_of
@@ -25,7 +29,7 @@ from tests.support.builders import CPU
 from tests.support.calling import make_figure
 from tests.support.forked import sitegen
 from tests.support.pictures import decibels
-from tests.support.tinyfigures import Sources, job
+from tests.support.tinyfigures import Sources, job, states
 from tests.support.tinymodel import write_flow, write_model
 
 PLACE = SourceLocation("index.md", 1)
@@ -125,29 +129,48 @@ def test_place() -> None:
     assert place(Address(3), rows) == (1, 1)
 
 
-@pytest.mark.parametrize("target", ["0.000000", "9.333333", "5.021"])
-def test_zoom(sampler: Sampler, target: str) -> None:
-    """The zoom goes from the whole plane to its target alone, each view inside the one before."""
-    address = Address.parse(target)
-    splits = tuple(range(len(address.digits), 0, -1))
-    drawn = Map(sampler.card, None, Tiles(sampler, 4, splits), 4, 1, address)
-    views = drawn.zoom()
-    first, last = views[0], views[-1]
-    assert (first.depth, *first[2:]) == (0, 0, 0, 4)
-    scale, pixel = 2 ** len(address.digits), 1 / drawn.pitch
-    x, y = place(address, drawn.rows)
-    assert last[2:] == pytest.approx(
-        ((x + pixel) / scale, (y + pixel) / scale, (1 - 2 * pixel) / scale)
-    )
-    for outer, inner in pairwise(views):
-        assert inner.width < outer.width
-        away = inner.left - outer.left, inner.top - outer.top
-        assert min(away) >= -1e-9
-        assert max(away) + inner.width <= outer.width + 1e-9
-    for depth, _, left, top, width in views:
-        corner = [n / 2**depth for n in drawn.corners[depth]]
-        assert min(left - corner[0], top - corner[1]) >= -1e-9
-        assert max(left - corner[0], top - corner[1]) + width <= 4 / 2**depth + 1e-9
+def test_zoom(sources: Sources, sampler: Sampler) -> None:
+    """The zoom begins with all starts, shows four tiles of each depth, and ends with its target."""
+    made = job(sources, "atlas", columns=2, seed=4, target="2.3100")
+    assert made.clip is not None
+    zoom = states(made)
+    tiles, side = tiles_of(sampler, 4), zoom[0].shape[1]
+
+    def enlarged(*texts: str) -> NDArray[np.uint8]:
+        images = to_uint8(np.stack([tiles.at(address).picture for address in addresses(*texts)]))
+        cells = Cells(len(texts), 8, 8, math.isqrt(len(texts)))
+        return np.asarray(Image.fromarray(sheet(images, cells)).resize((side, side), 3))
+
+    (facts,) = made.parameters["choices"]
+    starts = [str(number) for row in facts["starts"] for number in row]
+    first = made.levels.index(tiles.splits[1])
+    assert decibels(zoom[0][0], enlarged(*starts)) > 45
+    for last, address in ((first - 1, "2"), (made.levels.index(0) - 1, "2.310"), (-1, "2.3100")):
+        assert decibels(zoom[last][0], enlarged(address)) > 45
+    faded = round(FADE * FRAMES)
+    four = enlarged(*(f"2.{digit}" for digit in range(4)))
+    assert decibels(zoom[first + faded - 1][0], four) > 45
+    assert len(zoom) == len(made.levels)
+
+
+@pytest.mark.parametrize("name", ["tiny", "noise", "flow"])
+def test_estimate(sources: Sources, tmp_path: Path, name: str) -> None:
+    """The estimate of a build is the number of images that the network evaluates."""
+    models = {**sources, "flow": model_source("flow", write_flow(tmp_path / "flow"))}
+    counts = list[int]()
+
+    def count(module: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
+        if isinstance(module, UNet):
+            counts.append(len(inputs[0]))
+
+    made = job(models, "atlas", name, columns=2, live=False)
+    hook = torch.nn.modules.module.register_module_forward_pre_hook(count)
+    try:
+        states(made)
+    finally:
+        hook.remove()
+    spec = Atlas(name, columns=2, live=False)
+    assert evaluations(spec, [models[name].card]) == (sum(counts),)
 
 
 def test_files(sources: Sources, sampler: Sampler, tmp_path: Path) -> None:

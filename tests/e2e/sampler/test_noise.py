@@ -22,7 +22,7 @@ from tests.support.engine import run_engine
         (0, Purpose.STEP, 0, 1, 784),
         (LAST_SEED, Purpose.BRANCH, 2**40, 100, 3 * 64 * 64 + 1),
         (3, Purpose.STEP, 7, 12, 2_000_000),
-        # One of these numbers is at the edge of its layer, which is one of five million.
+        # One of these numbers is at the edge of its layer, which is one of 18 million.
         (2**40 + 3, Purpose.TILE, (2 << 32) + 7, 93, 12288),
     ],
 )
