@@ -139,14 +139,6 @@ def test_played_together(browser: Browser, sample_site: SampleSite) -> None:
             wait_for_shade(page, name, value)
 
 
-def test_link_into_a_row(look: Look) -> None:
-    """An address with a level moves the whole row there, whichever of its figures it names."""
-    for name in ROW:
-        with look(f"second/?level=9#{name}") as page:
-            for other in ROW:
-                wait_for_shade(page, other, LEVELS - 9)
-
-
 @pytest.mark.parametrize("differing", [ROW[::-1]], indirect=True)
 def test_link_to_a_level_that_others_lack(browser: Browser, differing: str) -> None:
     """The figure of the address is at its level, though the first has fewer; that is near by."""

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.browser.test_scheme_in_browser import NIGHT, PAPER, choice
-from tests.browser.test_script import CALM, LARGE, PLAYING, slide, spoken, words_of
+from tests.browser.test_script import CALM, LARGE, PLAYING, slide
 from tests.conftest import SampleSite
 from tests.support.browsing import (
     frames,
@@ -18,11 +18,6 @@ from tests.support.browsing import (
 from tests.support.sample_site import LEVELS, shade
 
 DENIED = "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('no') }})"
-FULL = """
-const full = () => { throw new DOMException('full', 'QuotaExceededError') };
-const store = new Proxy({}, {set: full, deleteProperty: full});
-Object.defineProperty(window, 'localStorage', {get: () => store});
-"""
 BACK = "dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))"
 AGREE = """
 () => {
@@ -40,11 +35,10 @@ def new_page(browser: Browser, **options: Any) -> tuple[Page, list[str]]:
     return page, errors
 
 
-@pytest.mark.parametrize("store", [DENIED, FULL], ids=["denied", "full"])
-def test_storage_that_keeps_nothing(browser: Browser, sample_site: SampleSite, store: str) -> None:
+def test_storage_that_keeps_nothing(browser: Browser, sample_site: SampleSite) -> None:
     """Where a browser keeps nothing, each choice holds for the page, and no script stumbles."""
     page, errors = new_page(browser)
-    page.add_init_script(store)
+    page.add_init_script(DENIED)
     page.goto(sample_site.address)
     choice(page).select_option("dark")
     until(page, f"{PAPER} === '{NIGHT}'")
@@ -92,17 +86,6 @@ def test_motion_stopped_elsewhere(browser: Browser, sample_site: SampleSite, whe
                 page.evaluate(f"localStorage['sitegen-motion'] = '{wish}'; {BACK}")
             expect(page.locator(".motion")).to_have_text(words)
             until(page, f"{PLAYING} {'=== 0' if wish == 'stopped' else '> 0'}")
-
-
-def test_same_wish_changes_nothing(browser: Browser, sample_site: SampleSite) -> None:
-    """Back with the same wish, a page plays the one clip that was asked for, and no other."""
-    with opened(browser, sample_site.address + "second/") as page:
-        page.get_by_role("button", name="Stop all motion").click()
-        page.locator(".play").first.click()
-        until(page, f"{PLAYING} === 1")
-        page.evaluate(BACK)
-        frames(page)
-        assert page.evaluate(PLAYING) == 1
 
 
 @pytest.mark.parametrize("how", ["missing", "cut off", "damaged"])
@@ -167,25 +150,5 @@ def test_clip_that_nobody_sends(browser: Browser, sample_site: SampleSite) -> No
     figure.locator(".play").click()
     until(page, f"{PLAYING} === 1")
     frames(page, 48)
-    expect(trouble).to_be_hidden()
-    page.close()
-
-
-def test_clip_that_does_not_come(browser: Browser, sample_site: SampleSite) -> None:
-    """Slider and words go back to what is seen, and it is said; the next press tries again."""
-    page = browser.new_page(**CALM)
-    page.goto(sample_site.address)
-    page.route("**/*.mp4", lambda route: route.abort())
-    figure = page.locator("#trajectories")
-    slide(page, "trajectories", 0)
-    trouble = figure.get_by_role("alert")
-    expect(trouble).to_have_text(re.compile("could not be loaded"))
-    slider = figure.locator(".slider")
-    expect(slider).to_have_value(str(LEVELS))
-    expect(slider).to_have_attribute("aria-valuetext", spoken(0))
-    assert words_of(figure) == "k = 0 σB = 0 px"
-    page.unroute("**/*.mp4")
-    figure.locator(".play").click()
-    until(page, f"{PLAYING} === 1")
     expect(trouble).to_be_hidden()
     page.close()

@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import io
 import json
 import re
 import shutil
@@ -50,24 +49,6 @@ def test_where_nothing_can_be_drawn(
         assert page.locator(".sampler img").is_visible()
 
 
-def test_a_model_that_does_not_come(browser: Browser, drawing_site: Path, tmp_path: Path) -> None:
-    """It is told, and the next press tries again."""
-    site = shutil.copytree(drawing_site, tmp_path / "sub")
-    (weights,) = site.glob("media/*.bin")
-    away = weights.rename(tmp_path / "away")
-    with serving(site) as served:
-        page = browser.new_page()
-        page.goto(served)
-        page.locator(".sampler-new").click()
-        until(page, "document.querySelector('.sampler-trouble').checkVisibility()")
-        expect(page.locator(".sampler-new")).to_have_text("New sample")
-        away.rename(weights)
-        page.locator(".sampler-new").click()
-        wait(page)
-        assert not page.locator(".sampler-trouble").is_visible()
-        page.close()
-
-
 def tampered(**values: Any) -> Callable[[bytes], bytes]:
     """Return what changes values of a model's description."""
     return lambda data: json.dumps(json.loads(data) | values).encode()
@@ -75,10 +56,7 @@ def tampered(**values: Any) -> Callable[[bytes], bytes]:
 
 PARTS: dict[str, tuple[str, Callable[[bytes], bytes] | None]] = {
     "weights with other bits": ("media/*.bin", lambda data: data[:5000] + bytes(99) + data[5099:]),
-    "a description that is cut": ("media/*.json", lambda data: data[: len(data) // 2]),
-    "levels that rise": ("media/*.json", tampered(visited=[5, 50, 0])),
     "a side of a billion": ("media/*.json", tampered(image_size=10**9)),
-    "no engine": ("assets/**/kernels.wasm", None),
     "a damaged engine": ("assets/**/kernels.wasm", lambda data: data[:9000] + bytes(9000)),
     "a worker without a part": ("assets/**/networks.js", None),
 }
@@ -113,57 +91,6 @@ def test_parts_of_a_model_that_are_missing_or_damaged(
         assert uncaught == []
 
 
-LINKS = [
-    f"1.0{'-1.1' * 1000}",
-    f"1.0{'-1.1' * 20000}",
-    "1.0" + "".join(f"-{level}.1" for level in range(1000, 0, -1)),  # branches that fall
-    "1.0-5.1-6.1",
-    "1.0-900.1",
-    "1.0-5.1-0.1",
-    "picture",
-]
-
-
-def test_links_to_no_picture(browser: Browser, address: str) -> None:
-    """Links to pictures that cannot be are refused in words, and the next press draws."""
-    links = [f"#figure=own&picture={link}&level=0" for link in LINKS]
-    with opened(browser, f"{address}{links[0]}") as page:
-        told = page.locator(".sampler-told")
-        for link in (*links[1:], links[0]):
-            expect(told).to_have_text("The link names no picture that this model can draw.")
-            told.evaluate("e => e.replaceChildren()")
-            page.evaluate("link => { location.hash = link }", link)
-        expect(told).to_have_text("The link names no picture that this model can draw.")
-        page.locator(".sampler-new").click()
-        wait(page)
-
-
-def test_weights_whose_sending_breaks_off(
-    browser: Browser, address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A host that hangs up in the middle of the weights: it is told, and the next press draws."""
-    send = PagesHandler.copyfile
-
-    def hang_up(self: PagesHandler, source: Any, outputfile: Any) -> None:
-        if self.path.endswith(".bin"):
-            data = source.read()
-            outputfile.write(data[: len(data) // 2])
-            self.close_connection = True
-        else:
-            send(self, source, outputfile)
-
-    monkeypatch.setattr(PagesHandler, "copyfile", hang_up)
-    with contextlib.closing(browser.new_page()) as page:
-        page.goto(address)
-        page.locator(".sampler-new").click()
-        expect(page.locator(".sampler-trouble")).to_be_visible()
-        expect(page.locator(".sampler-new")).to_have_text("New sample")
-        monkeypatch.undo()
-        page.locator(".sampler-new").click()
-        wait(page)
-        expect(page.locator(".sampler-trouble")).to_be_hidden()
-
-
 def test_host_that_forbids_wasm(browser: Browser, address: str) -> None:
     """Where the host's policy forbids WebAssembly, that is said, and nothing is fetched for it."""
     with contextlib.closing(browser.new_page()) as page:
@@ -179,30 +106,6 @@ def test_host_that_forbids_wasm(browser: Browser, address: str) -> None:
         expect(page.locator(".sampler-why")).to_have_text(re.compile("forbids WebAssembly"))
         expect(page.locator(".sampler-new")).not_to_be_visible()
         assert not [url for url in asked if url.endswith((".bin", ".wasm"))]
-
-
-def test_progress_of_a_slow_model(
-    browser: Browser, address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """While a model is fetched, its share in percent is said."""
-    send, seen = PagesHandler.copyfile, threading.Event()
-
-    def in_halves(self: PagesHandler, source: Any, outputfile: Any) -> None:
-        if self.path.endswith(".bin"):
-            data = source.read()
-            outputfile.write(data[: (len(data) * 55) // 100])
-            seen.wait(60)
-            source = io.BytesIO(data[(len(data) * 55) // 100 :])
-        send(self, source, outputfile)
-
-    monkeypatch.setattr(PagesHandler, "copyfile", in_halves)
-    with contextlib.closing(browser.new_page()) as page:
-        page.goto(address)
-        page.locator(".sampler-new").click()
-        told = page.locator(".sampler-told")
-        expect(told).to_have_text("The model is being fetched: 50 %.")
-        seen.set()
-        wait(page)
 
 
 HASTE = (

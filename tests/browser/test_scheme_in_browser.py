@@ -101,21 +101,6 @@ def test_by_keyboard(look: Look, width: int) -> None:
         assert box["x"] + box["width"] <= width
 
 
-@pytest.mark.parametrize("place", ["file", "storage"])
-def test_where_nothing_is_kept(browser: Browser, sample_site: SampleSite, place: str) -> None:
-    """From a disk, and where a browser forbids to keep anything, it works for the page."""
-    address = (
-        sample_site.folder.as_uri() + "/index.html" if place == "file" else sample_site.address
-    )
-    page = browser.new_page(color_scheme="light", reduced_motion="reduce")
-    if place == "storage":
-        page.add_init_script("Object.defineProperty(window, 'localStorage', {get() { throw 1 }})")
-    page.goto(address)
-    choice(page).select_option("dark")
-    until(page, f"{PAPER} === '{NIGHT}'")
-    page.close()
-
-
 def test_without_scripts(browser: Browser, sample_site: SampleSite) -> None:
     """Where no script runs the page follows the system, and there is no list that does nothing."""
     page = browser.new_page(java_script_enabled=False, color_scheme="dark")

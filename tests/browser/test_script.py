@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, Route, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from sitegen.html.figure_views import scale
 from tests.conftest import SampleSite
@@ -320,29 +320,6 @@ def test_viewer_by_keyboard(calm: Page) -> None:
     expect(lens).to_be_focused()
 
 
-def test_viewer_waits_for_the_poster(browser: Browser, sample_site: SampleSite) -> None:
-    """A late poster is waited for, which is said; without one the clip is fetched."""
-    waiting: list[Route] = []
-    poster, there = "**/trajectories-*.avif", f"Math.abs({LARGE} - {shade(LEVELS)}) < 5"
-    page = browser.new_page(**CALM)
-    page.route(poster, lambda route: waiting.extend([route]))
-    page.goto(sample_site.address, wait_until="domcontentloaded")
-    page.locator("#trajectories .cell-button").press("Enter")
-    expect(page.locator("#viewer .wait")).to_be_visible()
-    assert page.evaluate(LARGE) == 0
-    until(page, "document.querySelector('#trajectories img').complete === false")
-    for route in waiting:
-        route.continue_()
-    until(page, there)
-    expect(page.locator("#viewer .wait")).to_be_hidden()
-    page.unroute(poster)
-    page.route(poster, lambda route: route.abort())
-    page.reload()
-    page.locator("#trajectories .cell-button").press("Enter")
-    until(page, there)
-    page.close()
-
-
 WALK = (
     ("ArrowRight", "1 0"), ("ArrowDown", "1 1"), ("ArrowRight", "2 2"),
     ("ArrowRight", "3 4"), ("ArrowUp", "3 3"), ("ArrowLeft", "2 1"),
@@ -448,18 +425,6 @@ def test_branch_plays_to_its_end(moving: Page) -> None:
     moving.mouse.move(1, 1)
     moving.locator("#hierarchy .slider").focus()
     until(moving, f"{TIME} > 1.2")
-
-
-def test_names_tell_which_figure(calm: Page) -> None:
-    """Out of their place, buttons, downloads and what unfolds say in few words whose they are."""
-    figures = calm.locator("#trajectories, #chart")
-    named = "button.play, .slider, .service, .sheet"
-    names = figures.locator(named).evaluate_all(
-        "all => all.map(element => element.getAttribute('aria-label'))"
-    )
-    still = ["Figure 5", "Save, figure 5", "About figure 5"]
-    moving = [name.replace("5", "1") for name in still]
-    assert names == ["Play, figure 1", "Step, figure 1", *moving, *still]
 
 
 def test_interpolation_goes_by_points(calm: Page) -> None:

@@ -12,6 +12,7 @@ import torch
 from sitegen.cli.exits import run
 from sitegen.core.errors import PlatformError
 from tests.support.builders import environment
+from tests.support.sweeping import of_a_sweep
 from tests.support.tinymodel import write_model
 
 IMPORTS = {
@@ -46,6 +47,7 @@ def limited(megabytes: int) -> Callable[[], None]:
     return lambda: resource.setrlimit(resource.RLIMIT_AS, (megabytes << 20, megabytes << 20))
 
 
+@of_a_sweep
 def test_sampling_in_little_memory(tmp_path: Path) -> None:
     """However little memory there is, sampling ends well or with exit 4 in words."""
     command = [sys.executable, "-m", "sitegen", "sample", str(write_model(tmp_path / "tiny"))]

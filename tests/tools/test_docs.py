@@ -213,11 +213,10 @@ def test_manual_is_complete() -> None:
 
 
 def test_manual_is_a_good_site(tmp_path: Path) -> None:
-    """It builds, and `sitegen check` finds nothing, under a sub-path, too."""
+    """It builds under a sub-path, and `sitegen check` finds nothing."""
     shutil.copytree(DOCS, tmp_path / "docs", ignore=shutil.ignore_patterns("build", ".sitegen"))
     config = tmp_path / "docs/site.toml"
     site = Builder(config)
-    assert site(strict=True).changed
     config.write_text('base_url = "https://you.github.io/sitegen/"\n' + config.read_text())
     site(strict=True)
     found = check_site(load_site(config), site.output)

@@ -21,6 +21,7 @@ from sitegen.models.registry import model_source
 from tests.support.builders import CPU
 from tests.support.calling import make_figure
 from tests.support.reporters import Silent
+from tests.support.sweeping import of_a_sweep
 from tests.support.tinyfigures import Sources
 from tests.support.tinymodel import add_example, write_flow, write_model
 
@@ -154,7 +155,9 @@ def test_every_field(sources: Sources, kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small_clips")
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[of_a_sweep] * (kind == "atlas")) for kind in KINDS]
+)
 def test_every_word(sources: Sources, kind: str, tmp_path: Path) -> None:
     """Words of the author and of the card leave the key and every byte as they were.
 
