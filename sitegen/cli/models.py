@@ -117,9 +117,8 @@ def add(
     card is written into models/NAME. With a model of the site and its own checkpoint, only what the
     options change is changed in that card. Without a checkpoint, the model that `sitegen train`
     wrote into runs/NAME is added, or the shipped one of that name.
-    With --recording the model is a file of sitegen.record, an .npy of (T, N, C, H, W), an .npz of
-    `sample --trajectory`, or a folder with PNGs for each step. A file of
-    sitegen.record that was recorded again is added again by the same command.
+    With --recording the model is a file of sitegen.record; after another recording into the file,
+    the same command updates its card.
 
     \b
     Examples:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from sitegen.config.schema import Site, load_site, parse_site, require_config, with_model
 from sitegen.core.diagnostics import close_match
-from sitegen.core.errors import ConfigError, RefusedError
+from sitegen.core.errors import ConfigError
 from sitegen.core.files import digest_bytes, sha256, write_atomic
 from sitegen.core.installed import shipped_models
 from sitegen.core.source import shown, toml_lines
@@ -27,7 +27,6 @@ from sitegen.models.editing import update_card
 from sitegen.models.folder import write_model_folder
 from sitegen.models.new_card import DescribedModel, described_model, with_options
 from sitegen.models.options import AddOptions
-from sitegen.models.recordings import RECORDING_NAME, is_recording, write_recording
 from sitegen.models.registry import RUNS, ModelSource, site_models, trained_folder
 
 if TYPE_CHECKING:
@@ -186,9 +185,8 @@ def _change(config: Path, source: ModelSource, options: AddOptions) -> AddResult
 def add_recording(config: Path, name: str, file: Path, subject: str = "") -> AddResult:
     """Add a recording to the site of `config` under a name; torch is not imported.
 
-    Other formats than that of `sitegen.record` are converted into the model's folder. If the model
-    of that name has this file, which was recorded again, its card is updated. Raises as `add_model`
-    does.
+    If the model of that name has this file, which was recorded again, its card is updated. Raises
+    as `add_model` does.
     """
     text = require_config(config)
     site = parse_site(text, config)
@@ -196,23 +194,15 @@ def add_recording(config: Path, name: str, file: Path, subject: str = "") -> Add
     if before is not None and isinstance(before.card, Recorded):
         return _record_again(config, before, file, subject)
     _require_free(name, site, text, config)
-    if not file.exists():
-        raise RefusedError(f"{file}: there is no such file or folder")
-    stays = is_recording(file)
-    entry = {"path": written_path(file, site.root), "card": f"models/{name}/{CARD_NAME}"}
-    entry = entry if stays else {"path": f"models/{name}"}
+    card, notes = _recorded(file, subject)
 
-    def write(folder: Path) -> tuple[ModelCard, tuple[str, ...]]:
+    def write(folder: Path) -> None:
         folder.mkdir(parents=True)
-        recorded = file if stays else folder / RECORDING_NAME
-        first = () if stays else write_recording(file, recorded)
-        card, notes = _recorded(recorded, file, subject)
         write_atomic(folder / CARD_NAME, card.to_toml().encode())
-        return card, (*first, *notes)
 
-    target = site.root / "models" / name
-    files, (card, notes) = write_model_folder(target, write)
-    _enter(config, name, entry)
+    files, _ = write_model_folder(site.root / "models" / name, write)
+    path = written_path(file, site.root)
+    _enter(config, name, {"path": path, "card": f"models/{name}/{CARD_NAME}"})
     return AddResult(name, card, files, notes, config)
 
 
@@ -223,7 +213,7 @@ def _record_again(config: Path, source: ModelSource, file: Path, subject: str) -
     if subject:
         card = replace(card, subject=subject)
     if card.weights is None or card.weights.sha256 != sha256(file):
-        recorded, notes = _recorded(file, file, subject)
+        recorded, notes = _recorded(file, subject)
         changes = {
             key: getattr(recorded, key)
             for key in ("image_size", "channels", "levels", "recording", "weights")
@@ -236,18 +226,14 @@ def _record_again(config: Path, source: ModelSource, file: Path, subject: str) -
     return AddResult(source.name, card, (card_path,), notes, config, entered=False)
 
 
-def _recorded(recorded: Path, file: Path, subject: str) -> tuple[Recorded, tuple[str, ...]]:
-    """Check a recording, which was made of `file`, and return its card and notes to print."""
+def _recorded(file: Path, subject: str) -> tuple[Recorded, tuple[str, ...]]:
+    """Check a recording, and return its card and notes to print."""
     from sitegen.generative.data.recording import open_recording, recorded_card
 
-    try:
-        recording = open_recording(recorded)
-        recording.check()
-        card = recorded_card(recording, subject)
-    except RefusedError as error:  # of a copy in a temporary folder
-        raise RefusedError(str(error).replace(str(recorded), str(file))) from None
+    recording = open_recording(file)
+    recording.check()
     note = f"the run did not end: {recording.levels + 1} states were recorded"
-    card = replace(card, weights=FileRef(recorded.name, sha256(recorded)))
+    card = replace(recorded_card(recording, subject), weights=FileRef(file.name, sha256(file)))
     return cast(Recorded, card), () if recording.run.finished else (note,)
 
 

@@ -12,7 +12,6 @@ from sitegen.generative.card.card import ModelCard
 from sitegen.generative.data.recording import POINTS_SIDE, open_recording, recorded_card
 from sitegen.media.frames import Frame, to_uint8
 from sitegen.media.points import COLOURS, PATH, drawn_points
-from sitegen.models.recordings import write_recording
 from sitegen.record import record
 from sitegen.sampling.recorded import RecordedTrajectory
 from tests.support.calling import make_figure
@@ -88,20 +87,6 @@ def test_recording(tmp_path: Path) -> None:
     assert fault == "count = 36: all points are in one picture; give count=1"
     (fault,) = make_figure("spectra", ("run",), {"count": 1}, place).spec.unmet([card])
     assert fault == "needs images; run has points in the plane"
-
-
-def test_an_array_of_points(tmp_path: Path) -> None:
-    """An .npy (T, N, 2) is recorded in a square around 0 that holds all of it."""
-    steps = np.random.default_rng(0).normal(size=(4, 5, 2)) * 3
-    np.save(tmp_path / "plane.npy", steps)
-    (note,) = write_recording(tmp_path / "plane.npy", tmp_path / "plane.npz")
-    recording = open_recording(tmp_path / "plane.npz")
-    low, high = recording.run.range
-    assert low == -high
-    assert np.abs(steps).max() <= high <= 2 * np.abs(steps).max()
-    assert f"from {low:g} to {high:g}" in note
-    found = [places for places, _ in recording.points()]
-    np.testing.assert_allclose(found, (steps - low) / (high - low), atol=1e-5)
 
 
 @pytest.mark.parametrize(

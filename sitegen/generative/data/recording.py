@@ -208,11 +208,19 @@ class Recording:
         return images
 
 
+_HOW = (
+    "is not a recording; write one of your states, in two lines: "
+    "`with sitegen.record.record('states.npz', range=(0, 1)) as rec: rec.scan(values, states)`"
+)
+
+
 def open_recording(path: Path) -> Recording:
     """Read and check the description of a recording. Raises RefusedError for a wrong one."""
+    if path.is_dir() or path.suffix == ".npy":
+        raise RefusedError(f"{path}: {_HOW}")
     with open_arrays(path, MOST_RUN_BYTES) as file:
         if _RUN not in file.others:
-            raise RefusedError(f"{path}: has no {_RUN}, so it is not a recording of sitegen.record")
+            raise RefusedError(f"{path}: has no {_RUN}, so it {_HOW}")
         text = file.member(_RUN)
         types = {info.dtype for name, info in file.arrays.items() if name.startswith("state/")}
     try:

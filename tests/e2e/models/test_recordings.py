@@ -202,24 +202,6 @@ def test_recording_again(site: Path) -> None:
     assert (card.read_text(), (site / "site.toml").read_text()) == (written, before)
 
 
-def test_an_array_is_written_into_the_site(site: Path) -> None:
-    """An .npy becomes a recording in the model's folder, and a note says how it was read."""
-    page(site)
-    np.save(site / "states.npy", np.random.default_rng(0).uniform(-1, 1, (3, 2, 1, 8, 8)))
-    np.save(site / "one.npy", np.zeros((1, 2, 1, 8, 8)))
-    fault = refused(site, "add", "one", "--recording", "one.npy")
-    assert "one.npy: run.json: the number of steps is 1; record 2 or more" in fault
-    assert "sitegen-tmp" not in fault
-    told = sitegen(site, "add", "states", "--recording", "states.npy")
-    assert "-1 is taken for black and 1 for white" in told
-    assert sorted(each.name for each in (site / "models/states").iterdir()) == [
-        "model.toml",
-        "recording.npz",
-    ]
-    page(site, 'trajectories("states", count=2)')
-    sitegen(site, "build")
-
-
 def test_a_killed_run_is_shown(site: Path) -> None:
     """What a killed run has recorded becomes figures, with a note that it did not end.
 
