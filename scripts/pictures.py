@@ -44,12 +44,6 @@ _MORE = """\
 
 {{ spectra("faces", count=2, label="Ours", id="even") }}
 """
-_HOST = """\
-<!doctype html><meta charset="utf-8"><title>A blog</title>
-<body style="margin: 24px; font: 18px/1.5 serif; color: #222">
-<h1 style="font-size: 28px">My week in faces</h1>
-<p>This week we read a paper about faces that form out of flat colour. See for yourself:</p>
-"""
 _TERMINAL = """\
 <!doctype html><meta charset="utf-8"><title>A terminal</title>
 <body style="margin: 0; background: #14171f">
@@ -167,17 +161,6 @@ def _link(browser: Browser, address: str) -> Image.Image:
     return _side_by_side(*pictures)
 
 
-def _embed(browser: Browser, address: str) -> Image.Image:
-    """A page of somebody else with a figure in a frame."""
-    line = _page(browser, address, DESK).locator("#faces .framing code").text_content()
-    page = browser.new_page(viewport={"width": 720, "height": 860}, reduced_motion="reduce")
-    page.set_default_timeout(_PATIENCE_MS)
-    page.set_content(_HOST + (line or ""))
-    page.frame_locator("iframe").locator(".play").wait_for()
-    page.wait_for_load_state("networkidle")
-    return _seen(page)
-
-
 def _clean(browser: Browser, folder: Path) -> Image.Image:
     """What is said by `sitegen clean --unused`."""
     told = _sitegen(folder, "clean", "--unused")
@@ -189,7 +172,6 @@ def _clean(browser: Browser, folder: Path) -> Image.Image:
 PICTURES: Mapping[str, Callable[[Browser, str], Image.Image]] = {
     "beside": _beside,
     "link": _link,
-    "embed": _embed,
 }
 """What takes them, by their names."""
 CLEAN = "clean"

@@ -546,9 +546,7 @@ def told(page: Page, box: str, words: str) -> None:
     expect(status).to_have_text(words)
 
 
-@pytest.mark.parametrize(
-    "picture", ["", "7", "x.0", "7.0-", f"{2**63}.0", "7.0_7.1_2", "7.0~a", "7.0~0.2,0.3,0.4"]
-)
+@pytest.mark.parametrize("picture", ["", "x.0", f"{2**63}.0", "7.0_7.1_2", "7.0~0.2,0.3,0.4"])
 def test_links_that_say_nothing(browser: Browser, address: str, picture: str) -> None:
     """A link that is no picture's draws none, nor does one to a colour of a grey model."""
     with opened(browser, f"{address}#figure=own&picture={picture}") as page:

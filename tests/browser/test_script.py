@@ -7,7 +7,6 @@ import io
 import re
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,7 +31,6 @@ from tests.support.sample_site import (
     MANY,
     POINTS,
     SIGMAS,
-    build_sample,
     shade,
 )
 
@@ -232,40 +230,6 @@ def test_without_the_script(browser: Browser, sample_site: SampleSite, scheme: A
         while abs(int(bright(stage.screenshot())[place]) - wanted) >= 8:
             assert time.monotonic() < end
     assert not [url for url in asked if url.endswith(".mp4")]
-    page.close()
-
-
-TEMPLATES = {
-    "motion.html": "{% macro motion() %}<button class='motion'>X</button>{% endmacro %}",
-    "viewer.html": "{% macro viewer() %}<dialog class='viewer'></dialog>{% endmacro %}",
-    "scrubber.html": "{% macro scrubber(steps, name, film, size) %}{% endmacro %}",
-}
-
-
-@pytest.mark.parametrize("names", [("motion.html", "viewer.html"), ("scrubber.html",)])
-def test_own_templates_may_lack_something(
-    browser: Browser, tmp_path: Path, names: tuple[str, ...]
-) -> None:
-    """What an own template leaves out loses its own function, nothing else, also from a disk."""
-    own = tmp_path / "source" / "theme" / "templates"
-    own.mkdir(parents=True)
-    for name in names:
-        (own / name).write_text(TEMPLATES[name])
-    page = browser.new_page(viewport={"width": 1280, "height": 800})
-    page.goto(f"{build_sample(tmp_path).as_uri()}/index.html")
-    stage = page.locator("#trajectories .stage")
-    stage.scroll_into_view_if_needed()
-    if "scrubber.html" in names:
-        assert video_of(page, "trajectories").get_attribute("controls") == ""
-    else:
-        until(page, f"{PLAYING} > 0")
-        stage.click(position={"x": 30, "y": 100})
-        page.keyboard.press("Escape")  # the viewer, where there is one
-        page.locator("#trajectories .play").click()
-        until(page, f"{PLAYING} === 0")
-        slide(page, "trajectories", 13)
-        expect(page.locator("#trajectories .readout")).to_contain_text(f"k = {LEVELS - 13} ")
-    expect(page.locator(".copy")).to_be_visible()
     page.close()
 
 

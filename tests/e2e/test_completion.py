@@ -22,7 +22,6 @@ def program(tmp_path: Path) -> Path:
 
 
 LINES = {
-    "bu": "build",
     "s": "sample schema serve",
     "build --o": "--output --only --offline",
     "train x --kind f": "flow",

@@ -9,20 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
-from sitegen.core.files import digest
 from tests.support.builders import (
     INDEX,
     Builder,
     temporaries,
-    tree_hash,
     write_page,
     write_site,
 )
 from tests.support.injecting import CHANGING, READING, Ended, Forge, forging
-from tests.support.sweeping import LOG, counted, of_a_sweep, some
-from tests.support.tinymodel import pictures, write_model
+from tests.support.sweeping import LOG, counted, some
 
 SECOND = '\n{{ trajectories("tiny", seed=3, id="second") }}\n'
 KILL = "signal=KILL"
@@ -134,61 +130,3 @@ def test_build_on_a_disk_that_stays_full(edited: Site) -> None:
         edited.look_over(ended, call)
     assert said
     counted("build on a disk that is full from some call on", len(chosen))
-
-
-def pictures_of(folder: Path) -> Path:
-    """A folder of twelve small pictures."""
-    folder.mkdir()
-    for place, picture in enumerate(pictures(12, 7)):
-        Image.fromarray(picture[0]).save(folder / f"{place}.png")
-    return folder
-
-
-@of_a_sweep
-@pytest.mark.parametrize("fault", [KILL, "error=EIO"])
-def test_train_with_a_fault_at_a_system_call(tmp_path: Path, fault: str) -> None:
-    """At any call on its files: said in words, and the next run ends with the very same model."""
-    data, run = pictures_of(tmp_path / "pictures"), tmp_path / "run"
-    words = ["train", "dots", "--data", str(data), "--output", str(run), "--images", "12"]
-    words += ["--levels", "3", "--precision", "float32"]
-    with forging("sitegen", tmp_path) as forge:
-        calls = forge.calls(words, run, CHANGING)
-        wanted = {name: digest(run / name) for name in ("weights.safetensors", "prior.safetensors")}
-        chosen = some(calls, 1)
-        for call in chosen:
-            shutil.rmtree(run)
-            ended = forge.inject(words, call, fault)
-            assert ended.code in (0, 4, -9), (call, ended)
-            assert "Traceback" not in ended.said, (call, ended)
-            again = forge.run(words)
-            assert again.code == 0, (call, ended, again)
-            assert {name: digest(run / name) for name in wanted} == wanted, (call, ended)
-            assert temporaries(tmp_path) == [], (call, ended)
-    counted(f"train with {fault.replace('=', ' ')} at a system call on its files", len(chosen))
-
-
-@of_a_sweep
-@pytest.mark.parametrize("fault", ["error=EIO", KILL])
-def test_sampler_with_a_fault_at_a_system_call(tmp_path: Path, fault: str) -> None:
-    """A page with a sampler, whose model is exported: all of it or nothing, as for clips."""
-    config = write_site(tmp_path / "template", '{{ sampler("tiny") }}\n')
-    write_model(tmp_path / "template/models/tiny")
-    folder = tmp_path / "place/site"
-    words = ["build", "--config", str(folder / "site.toml")]
-    with forging("sitegen", tmp_path) as forge:
-        shutil.copytree(config.parent, folder)
-        calls = forge.calls(words, folder, CHANGING)
-        new = tree_hash(folder / "build")
-        chosen = some(calls, 1)
-        for call in chosen:
-            shutil.rmtree(folder)
-            shutil.copytree(config.parent, folder)
-            ended = forge.inject(words, call, fault)
-            assert ended.code in (0, 1, 4, -9), (call, ended)
-            assert "Traceback" not in ended.said, (call, ended)
-            assert not (folder / "build").exists() or tree_hash(folder / "build") == new
-            again = forge.run(words)
-            assert again.code == 0, (call, ended, again)
-            assert tree_hash(folder / "build") == new, (call, ended)
-            assert temporaries(tmp_path) == [], (call, ended)
-    counted(f"a sampler's build with {fault.replace('=', ' ')} at a system call", len(chosen))

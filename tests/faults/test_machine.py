@@ -1,7 +1,6 @@
 """What a machine may lack or do meanwhile: rights, descriptors, a clock, a lock file in order."""
 
 import os
-import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,7 +15,6 @@ from tests.support.builders import (
     traces,
     write_page,
 )
-from tests.support.sweeping import counted, some
 
 SECOND = '\n{{ trajectories("tiny", seed=3, id="second") }}\n'
 RIGHTS = "-dac_override,-dac_read_search,-fowner"
@@ -58,41 +56,6 @@ def test_folders_that_may_not_be_written(built: Builder, place: str) -> None:
     assert built.site_hash() == before
     assert traces(built.root / ".sitegen/records") == kept
     assert built().rendered == ("second",)
-
-
-def test_few_descriptors(built: Builder) -> None:
-    """However few files may be open: it goes well, or exit 4 in words, and the old site stays."""
-    write_page(built.config, INDEX + SECOND)
-    old, codes = built.site_hash(), list[int]()
-    limits = [number for number in some(range(5, 40), 4) if python_starts(number)]
-    for number in limits:
-        code, said = build(built, limit=limited(number))
-        codes.append(code)
-        assert "Traceback" not in said, (number, said)
-        if code:
-            assert code == 4, (number, code, said)
-            assert said.strip(), number
-            assert built.site_hash() == old, number
-        else:
-            write_page(built.config, INDEX)
-            built()
-            write_page(built.config, INDEX + SECOND)
-    assert 4 in codes
-    built()
-    assert built.site_hash() != old
-    counted("build with few descriptors", len(limits))
-
-
-def python_starts(files: int) -> bool:
-    """Whether Python itself, with what lies in its environment, needs no more than so many."""
-    command = [sys.executable, "-c", ""]
-    done = subprocess.run(command, capture_output=True, check=False, preexec_fn=limited(files))
-    return (done.returncode, done.stderr) == (0, b"")
-
-
-def limited(files: int) -> Callable[[], None]:
-    """Let a process open so many files."""
-    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
 
 
 def test_source_edited_while_it_is_built(built: Builder) -> None:

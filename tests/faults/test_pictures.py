@@ -1,7 +1,6 @@
 """A picture's content never chooses a decoder that was not named."""
 
 import io
-import random
 import shutil
 import struct
 import zlib
@@ -33,20 +32,6 @@ def test_no_picture_starts_a_program(tmp_path: Path, monkeypatch: pytest.MonkeyP
     for of_a_store in (read_frame,):
         with pytest.raises(PlatformError, match=r"cannot read .*pic\.png: cannot identify"):
             of_a_store(path)
-
-
-@pytest.mark.parametrize("kind", ["AVIF", "PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP"])
-def test_damaged_pictures_are_told(tmp_path: Path, kind: str) -> None:
-    """Damaged pictures of every format end in words, never in a traceback."""
-    picture, source = io.BytesIO(), random.Random(0)
-    Image.effect_noise((40, 40), 90).convert("RGB").save(picture, kind)
-    whole, path = picture.getvalue(), tmp_path / "pic.png"
-    assert _told(path, whole) <= 1 + (kind not in ("PNG", "WEBP"))  # a page shows no TIFF
-    for _ in range(150):
-        data = bytearray(whole[: source.randrange(len(whole))] if source.random() < 0.2 else whole)
-        for _ in range(source.randint(1, 6)):
-            data[source.randrange(len(data))] = source.randrange(256)
-        _told(path, bytes(data))
 
 
 def test_pictures_that_claim_to_be_huge(tmp_path: Path) -> None:

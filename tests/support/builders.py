@@ -315,20 +315,3 @@ def git(folder: Path, *words: str, check: bool = True) -> str:
     command = ["git", *settings, *words]
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=check)
     return done.stdout.strip("\n")
-
-
-DEADLY = """
-import os, pathlib, signal, sys
-calls = 0
-def deadly(function):
-    def call(*args, **kwargs):
-        global calls
-        calls += 1
-        if calls == int(sys.argv[1]):
-            os.kill(os.getpid(), signal.SIGKILL)
-        return function(*args, **kwargs)
-    return call
-pathlib.Path.rename = deadly(pathlib.Path.rename)
-pathlib.Path.replace = deadly(pathlib.Path.replace)
-"""
-"""The head of a program that is killed at its N-th rename; N is its first argument."""

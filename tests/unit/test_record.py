@@ -18,7 +18,6 @@ import torch
 from numpy.typing import NDArray
 
 import sitegen.record
-from sitegen.core.source import odd_character
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.data.recording import open_recording, recorded_card
 from sitegen.record import record
@@ -384,9 +383,3 @@ def test_it_is_used_in_a_with_statement(tmp_path: Path) -> None:
     assert read(tmp_path / "a.npz")[0]["seed"] == 3
     with pytest.raises(RuntimeError, match="with record"):
         rec(1, images())
-
-
-def test_characters_are_those_that_pages_may_have() -> None:
-    """The recorder refuses the characters that `sitegen add` refuses, and no others."""
-    every = map(chr, range(0x110000))
-    assert not [c for c in every if bool(sitegen.record._ODD.search(c)) != bool(odd_character(c))]

@@ -12,7 +12,7 @@ from sitegen.config.schema import load_site
 from sitegen.core.errors import LockedError, PlatformError, PublishError
 from sitegen.core.files import lock
 from sitegen.deploy.publish import pages_address
-from tests.support.builders import Builder, git, write_site
+from tests.support.builders import git, write_site
 from tests.support.forked import run_without
 from tests.support.publishing import PAGES, SITE, Paper
 
@@ -190,32 +190,6 @@ def test_what_git_lacks(paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:
     (paper.root / ".git").rename(paper.root.parent / "away")
     with pytest.raises(PublishError, match="create one with `git init`"):
         paper.publish()
-
-
-def test_a_commit_that_fails(paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A failure of ghp-import pushes nothing and leaves no branch."""
-    hook = paper.root / ".git/hooks/reference-transaction"
-    hook.write_text(
-        '#!/bin/sh\n[ "$1" = prepared ] && grep -Eq " [0-9a-f]*[1-9a-f][0-9a-f]* .*sitegen-p" '
-        "&& exit 1; exit 0\n"
-    )
-    hook.chmod(0o755)
-    paper.refused("could not make a commit of")
-    hook.unlink()
-    git(paper.root, "branch", "sitegen-publish", "main")  # of a publish that was killed
-    paper.publish()
-    assert git(paper.root, "branch", "--list", "sitegen-publish") == ""
-    assert git(paper.bare, "rev-list", "--count", PAGES) == "1"
-
-
-def test_from_a_folder_of_a_linked_work_tree(paper: Paper, tmp_path: Path) -> None:
-    """The site may be anywhere in its repository, and HEAD may be detached."""
-    git(paper.root, "worktree", "add", "--quiet", "--detach", str(tmp_path / "linked"))
-    site = Builder(write_site(tmp_path / "linked/docs/site", index="Words.\n"))
-    site()
-    linked = Paper(site, paper.bare)
-    assert linked.publish().changed
-    assert linked.files() == linked.built()
 
 
 def test_the_commands(paper: Paper) -> None:

@@ -1,7 +1,6 @@
 """The map of an atlas: what its tiles share, what the page gets, and the zoom to one of them."""
 
 import json
-import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,19 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.figures.atlas import Atlas
-from sitegen.figures.atlas.sample import FADE, FRAMES, place, starts_in_place
+from sitegen.figures.atlas.sample import place, starts_in_place
 from sitegen.figures.base import evaluations
 from sitegen.generative.maths.address import Address
 from sitegen.generative.maths.noise import Addressed
 from sitegen.generative.networks.unet import UNet
 from sitegen.media.encoder import encode_clip, frames_at
-from sitegen.media.frames import enlarge, sheet, to_uint8
-from sitegen.media.manifest import Cells
+from sitegen.media.frames import enlarge, to_uint8
 from sitegen.models.registry import model_source
 from sitegen.sampling.models import Sampler, load_sampler
 from sitegen.sampling.tiles import Tiles, default_splits, tiles_of
@@ -120,37 +117,6 @@ def test_places() -> None:
     red, green, blue = means[[rows[1, 1], rows[1, 2], rows[2, 2], rows[2, 1]]].T
     hues = np.arctan2(3**0.5 / 2 * (green - blue), red - (green + blue) / 2)
     assert sum(np.diff([*hues, hues[0]]) < 0) == 1
-
-
-def test_place() -> None:
-    """Digits are quadrants."""
-    rows = [[2, 0], [1, 3]]
-    assert place(Address(1, (3, 0)), rows) == (2, 6)
-    assert place(Address(3), rows) == (1, 1)
-
-
-def test_zoom(sources: Sources, sampler: Sampler) -> None:
-    """The zoom begins with all starts, shows four tiles of each depth, and ends with its target."""
-    made = job(sources, "atlas", columns=2, seed=4, target="2.3100")
-    assert made.clip is not None
-    zoom = states(made)
-    tiles, side = tiles_of(sampler, 4), zoom[0].shape[1]
-
-    def enlarged(*texts: str) -> NDArray[np.uint8]:
-        images = to_uint8(np.stack([tiles.at(address).picture for address in addresses(*texts)]))
-        cells = Cells(len(texts), 8, 8, math.isqrt(len(texts)))
-        return np.asarray(Image.fromarray(sheet(images, cells)).resize((side, side), 3))
-
-    (facts,) = made.parameters["choices"]
-    starts = [str(number) for row in facts["starts"] for number in row]
-    first = made.levels.index(tiles.splits[1])
-    assert decibels(zoom[0][0], enlarged(*starts)) > 45
-    for last, address in ((first - 1, "2"), (made.levels.index(0) - 1, "2.310"), (-1, "2.3100")):
-        assert decibels(zoom[last][0], enlarged(address)) > 45
-    faded = round(FADE * FRAMES)
-    four = enlarged(*(f"2.{digit}" for digit in range(4)))
-    assert decibels(zoom[first + faded - 1][0], four) > 45
-    assert len(zoom) == len(made.levels)
 
 
 @pytest.mark.parametrize("name", ["tiny", "noise", "flow"])

@@ -171,37 +171,6 @@ def test_recordings_that_change_or_are_damaged(site: Path) -> None:
     assert not (site / "models" / "broken").exists()
 
 
-def test_recording_again(site: Path) -> None:
-    """The command in the message updates the card alone, and keeps what was measured before.
-
-    Other files are refused.
-    """
-    page(site)
-    sitegen(site, "add", "flow", "--recording", "flow.npz", "--subject", "squares")
-    before, card = (site / "site.toml").read_text(), site / "models/flow/model.toml"
-    card.write_text(f"{card.read_text()}\n[quality]\nfid = 3\n")
-    page(site, 'trajectories("flow", count=4)')
-    with record(site / "flow.npz", made_with="again") as rec:
-        for t in (0, 1):
-            rec(t, np.full((4, 1, 8, 8), t))
-    told = re.search("run `sitegen (add flow --recording flow.npz)`", refused(site, "build"))
-    assert told, told
-    added = sitegen(site, *told[1].split())
-    assert "wrote models/flow/model.toml" in added
-    assert "are [quality] and known_faults still true?" in added
-    assert (site / "site.toml").read_text() == before
-    for kept in ('subject = "squares"', 'made_with = "again"', "levels = 1"):
-        assert kept in card.read_text()
-    assert "fid = 3" in card.read_text()
-    sitegen(site, "build")
-    written = card.read_text()
-    for other in ("tree.npz", "none.npz"):
-        assert "there is a model flow already" in refused(site, "add", "flow", "--recording", other)
-    (site / "flow.npz").write_bytes(b"PK\x03\x04")
-    assert "flow.npz" in refused(site, "add", "flow", "--recording", "flow.npz")
-    assert (card.read_text(), (site / "site.toml").read_text()) == (written, before)
-
-
 def test_a_killed_run_is_shown(site: Path) -> None:
     """What a killed run has recorded becomes figures, with a note that it did not end.
 

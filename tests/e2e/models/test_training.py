@@ -3,20 +3,15 @@
 import os
 import re
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from sitegen.cli.console import Console
-from sitegen.core import compute
 from sitegen.core.errors import ConfigError, PlatformError, RefusedError
 from sitegen.core.files import digest
 from sitegen.core.progress import megabytes
@@ -27,10 +22,9 @@ from sitegen.generative.data.images import read_images
 from sitegen.generative.process.ddpm import Ddpm
 from sitegen.generative.process.dissipation import heat_of
 from sitegen.generative.training import duration
-from sitegen.generative.training.recipe import NOISE_UNET
 from sitegen.generative.training.train import Run
 from sitegen.models import training
-from sitegen.models.training import Prepared, TrainOptions, train_model, training_precision
+from sitegen.models.training import Prepared, TrainOptions, train_model
 from tests.support.builders import traces
 
 MODEL = ("weights.safetensors", "prior.safetensors", "example.png", "model.toml")
@@ -121,27 +115,6 @@ def test_trains_and_reports(pictures: Path, capsys: pytest.CaptureFixture[str]) 
     assert read_card(folder).training["images_seen"] == 20
 
 
-def test_stopped_while_it_measures(pictures: Path) -> None:
-    """When all steps are taken, Ctrl-C still stops it at the next level; the model comes later."""
-    folder, console, levels = pictures.parent / "run", Recorded(), []
-
-    @contextmanager
-    def measuring(title: str, steps: int) -> Iterator[Callable[[], None]]:
-        def advance() -> None:
-            levels.append((title, steps))
-            signal.raise_signal(signal.SIGINT)
-
-        yield advance
-
-    with patch.object(console, "rendering", measuring), pytest.raises(SystemExit) as stopped:
-        train_model("dots", short(pictures), console)
-    assert stopped.value.code == 130
-    assert levels == [("dots: estimating its residual variance", 3)]
-    assert not (folder / "model.toml").exists()
-    train(pictures)
-    assert load_model(folder).card.training["images_seen"] == 12
-
-
 def test_what_the_images_show(pictures: Path) -> None:
     """It is given once and kept by whoever continues, with an example of the images."""
     folder = pictures.parent / "run"
@@ -227,18 +200,6 @@ def test_for_a_duration(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None
             train_model("other", other, Recorded())
 
 
-def test_minutes_for_a_process_of_noise(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`--kind` stays the author's choice: the model of a short run is one of that kind."""
-    monkeypatch.setattr(duration, "seconds_per_step", lambda *_: 8.0)
-    folder = pictures.parent / "run"
-    options = TrainOptions(pictures, folder, "ddpm", image_size=28, minutes=1)
-    train_model("dots", options, Recorded())
-    card = read_card(folder)
-    assert (card.kind, card.levels, card.image_size) == ("ddpm", duration.NOISE_LEVELS["ddpm"], 28)
-    assert card.unet == NOISE_UNET
-    assert card.example is None
-
-
 def test_cards(pictures: Path) -> None:
     """Size and levels come into the card; short of 50 levels and for small images, no cascade."""
     prepared = prepare(pictures)
@@ -274,18 +235,6 @@ def test_ddpm(pictures: Path) -> None:
     assert "3 levels, DDPM" in "\n".join(train(pictures, kind="ddpm"))
     assert isinstance(load_model(folder).card, Ddpm)
     assert not (folder / "prior.safetensors").exists()
-
-
-@pytest.mark.parametrize("native", [True, False])
-def test_precision(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, native: bool) -> None:
-    """Auto is what processor or GPU computes in itself, and cannot only imitate."""
-    (tmp_path / "cpuinfo").write_text(f"flags: {'amx_bf16' if native else ''}")
-    monkeypatch.setattr(compute, "CPUINFO", tmp_path / "cpuinfo")
-    supported = lambda including_emulation=True: native or including_emulation  # noqa: E731
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
-    for device in ("cpu", "cuda:0"):
-        assert training_precision("auto", device) == ("bfloat16" if native else "float32")
-    assert training_precision("bfloat16", "cpu") == "bfloat16"
 
 
 def test_mistakes(pictures: Path) -> None:

@@ -10,11 +10,9 @@ import pytest
 import torch
 
 from bench import interpolation
-from bench.interpolation import blend, measure
 from bench.judging.classifier import classifier_for
 from bench.judging.images import Quality, Samples, judge_samples
 from bench.judging.mnist import as_floats, read_dataset
-from bench.judging.samples import grey, read_samples
 from bench.judging.spectra import Images
 from bench.quality import main
 from sitegen.generative.card.card import BlurSchedule
@@ -86,18 +84,6 @@ def write_samples(path: Path, images: Images, **more: np.ndarray) -> None:
     np.savez(path, seed=0, sampling_noise_std=0.0125, allow_pickle=False, **arrays)
 
 
-def test_other_files_are_refused(tmp_path: Path, train_images: Images) -> None:
-    """Other arrays, colours and another number of levels are refused in one line."""
-    path, colour = tmp_path / "x.npz", np.zeros((2, 3, 8, 8))
-    for arrays, message in (
-        ({"final": colour[:, :1]}, "no array initial, sampling_noise_std"),
-        ({"final": colour, "initial": 0, "sampling_noise_std": 0}, r"\(N, 1, H, W\)"),
-    ):
-        np.savez(path, allow_pickle=False, **arrays)
-        with pytest.raises(SystemExit, match=message):
-            read_samples(path, grey)
-
-
 def test_report_and_json(
     tmp_path: Path, train_images: Images, data_folder: Path, cache: Path, capsys: Any
 ) -> None:
@@ -122,28 +108,6 @@ def test_report_and_json(
     write_samples(tmp_path / "few.npz", train_images[:5])
     with pytest.raises(SystemExit, match=r"few\.npz: 5 samples are too few to judge"):
         main(["--samples", str(tmp_path / "few.npz"), *places])
-
-
-def test_blend_is_even_and_made_of_ghosts(data_folder: Path, cache: Path) -> None:
-    """A blend is even, a jump has good images only, and a third class on the way is foreign."""
-    data = read_dataset(data_folder)
-    classifier = classifier_for(data, cache)
-    images = as_floats(data.test_images)[:, None]
-    first, last = images[:20], images[20:40]
-    jump = np.stack([first] * 3 + [last] * 3, axis=1)
-    ghosts = measure(blend(jump), classifier)
-    for even in (ghosts.peak, ghosts.tortuosity, ghosts.spread):
-        assert even == pytest.approx(np.ones(20), abs=1e-3)
-    sudden = measure(jump, classifier)
-    assert sudden.peak == pytest.approx(np.full(20, 5))
-    measured = sudden.measured
-    assert measured["feature_peak"] == pytest.approx(np.full(20, 5))
-    assert measured["confident_share"].mean() > 0.95
-    assert measured["foreign_share"].max() == 0
-    assert ghosts.measured["confident_share"].mean() < measured["confident_share"].mean()
-    one, two, three = (images[data.test_labels == label][0] for label in range(3))
-    found = measure(np.stack([one, three, three, two])[None], classifier)
-    assert found.measured["foreign_share"].tolist() == [0.5]
 
 
 def test_command_for_interpolations(

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sitegen.builder.plan import PlannedFigure, naming
+from sitegen.builder.plan import PlannedFigure
 from sitegen.builder.render import Encode, Rendering
 from sitegen.builder.store import Store
 from sitegen.core.diagnostics import SourceLocation
-from sitegen.core.errors import LockedError, PlatformError, PlugInError, RefusedError, TargetError
+from sitegen.core.errors import PlatformError, PlugInError, RefusedError
 from sitegen.figures.base import Figure, spec_json
 from sitegen.figures.trajectories import Trajectories
 from sitegen.media.frames import Frame
@@ -185,23 +185,3 @@ def test_a_plug_in_that_returns_no_job(tmp_path: Path) -> None:
     with pytest.raises(PlugInError, match=r"^index\.md:1: figure-1: strip of the package strip"):
         rendering(Nothing(), tmp_path).render_all([strange, planned(2)])
     assert Store(tmp_path).get(planned(2).key) is not None
-
-
-@pytest.mark.parametrize("kind", [RefusedError, TargetError, LockedError])
-def test_naming(kind: type[Exception]) -> None:
-    """An error keeps its class, and names the figure's line."""
-    with pytest.raises(kind, match=r"^index\.md:1: figure-1: cause$"), naming(planned(1).figure):
-        raise kind("cause")
-
-
-def test_an_error_of_a_class_of_its_own(tmp_path: Path) -> None:
-    """A subclass of another package keeps its meaning, whatever its arguments are."""
-
-    class OwnError(RefusedError):
-        """Takes two arguments."""
-
-        def __init__(self, one: str, other: str) -> None:
-            super().__init__(f"{one} and {other}")
-
-    with pytest.raises(RefusedError, match=r"this and that$"), naming(planned(1).figure):
-        raise OwnError("this", "that")

@@ -99,21 +99,6 @@ def test_duration(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 
-@pytest.mark.parametrize("width", [40, 28])
-def test_narrow_terminal(terminal: Terminal, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No line is longer than the terminal; the title is cut, the steps and the time are whole."""
-    monkeypatch.setenv("COLUMNS", str(width))
-    with terminal.console().rendering("rendering church-128-shared-initial-state", 1000) as advance:
-        for _ in range(1000):
-            advance()
-    lines = [line for line in terminal.shown().splitlines() if line.strip()]
-    assert max(map(len, lines)) <= width
-    assert all(line.startswith("rendering") and "…" in line for line in lines)
-    assert re.search(r"1000/1000 \d\d:\d\d", lines[-1])
-    moves_up = re.findall(r"\x1b\[1A", terminal.getvalue())
-    assert moves_up == []  # each step is drawn in one and the same line
-
-
 def test_bars(terminal: Terminal) -> None:
     """Each is shown once, several threads have theirs, and a failure leaves the cursor shown."""
     console = terminal.console()

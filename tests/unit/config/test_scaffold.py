@@ -106,26 +106,6 @@ def test_config_has_every_key(new: Path) -> None:
 REFUSED = [(name, "file") for name in FILES if name != IGNORED]
 
 
-@pytest.mark.parametrize(
-    ("name", "how"), [*REFUSED, (IGNORED, "folder"), ("site.toml", "dangling link")]
-)
-def test_never_overwrites(tmp_path: Path, name: str, how: str) -> None:
-    """One thing in the way is enough: nothing is written, and it is named."""
-    path = tmp_path / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if how == "file":
-        path.write_text("mine")
-    elif how == "folder":
-        path.mkdir()
-    else:
-        path.symlink_to("nowhere")
-    before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(ConfigError, match=re.escape(f"{path}: exists already")):
-        new_site(tmp_path)
-    assert sorted(tmp_path.rglob("*")) == before
-    assert how != "file" or path.read_text() == "mine"
-
-
 def test_names_all_that_is_in_the_way(new: Path, tmp_path: Path) -> None:
     """Every file in the way has its line; other things may be there, but no file for a folder."""
     before = tree_hash(new)

@@ -2,14 +2,12 @@
 
 import errno
 import hashlib
-import json
 import os
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sitegen.core import files
@@ -36,17 +34,6 @@ def test_what_a_file_is(tmp_path: Path) -> None:
 
 
 numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
-scalars = st.none() | st.booleans() | st.text() | numbers
-
-
-@settings(max_examples=30)
-@given(st.dictionaries(st.text(), st.lists(scalars)))
-def test_canonical_json(value: dict[str, object]) -> None:
-    """It is JSON in ASCII that means the value, and the order of keys makes no difference."""
-    text = files.canonical_json(value)
-    assert json.loads(text) == value
-    assert text.isascii()
-    assert files.canonical_json(dict(reversed(value.items()))) == text
 
 
 def test_write_atomic(tmp_path: Path) -> None:

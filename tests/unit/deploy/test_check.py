@@ -3,9 +3,6 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.error import HTTPError
-from urllib.parse import urljoin
-from urllib.request import urlopen
 
 import pytest
 
@@ -13,7 +10,6 @@ from sitegen.config.schema import load_site
 from sitegen.core.errors import TargetError
 from sitegen.deploy.check import Findings, check_folder, check_site
 from tests.support.builders import SITE, Builder, traces, write_page, write_site
-from tests.support.serving import serving
 
 PUBLISHED = "https://name.github.io/paper/"
 PAGE = """<!DOCTYPE html>
@@ -113,28 +109,6 @@ def test_bad_references(tmp_path: Path, name: str) -> None:
     (error,) = look(folder(tmp_path, f"\n{body}")).errors
     assert fault in error.text
     assert str(error).startswith(f"{tmp_path}/index.html:{LINE + 1}: ")
-
-
-def test_a_server_agrees(tmp_path: Path) -> None:
-    """A web server answers the links that pass, and no other."""
-    urls = ["data.zip", "about/", "about", "a%20b.txt?x", "/sub/paper/data.zip", "/sub/paper"]
-    urls += ["./about/../", "nothing.html", "Media/dot.gif", "/data.zip", "../data.zip", "%2e%2e"]
-    root = folder(tmp_path / "paper")
-    with serving(tmp_path) as address:
-        for url in urls:
-            (root / "index.html").write_text(PAGE.format(body=f'<a href="{url}">x</a>'))
-            errors = look(root, f"{address}paper/").errors
-            assert answers(urljoin(f"{address}paper/", url)) == (errors == ()), (url, errors)
-
-
-def answers(url: str) -> bool:
-    """Whether a server has something there."""
-    try:
-        with urlopen(url, timeout=60) as answer:
-            return bool(answer.status == 200)
-    except HTTPError as error:
-        error.close()
-        return False
 
 
 def test_a_built_site_passes(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import runpy
 import threading
 from types import SimpleNamespace
 
@@ -12,13 +11,11 @@ from torch import Tensor
 
 from sitegen.core.compute import Precision
 from sitegen.core.errors import PlatformError
-from sitegen.generative import engine as engines
 from sitegen.generative.engine import (
     Captured,
     Parts,
     choose_engines,
     memory_errors,
-    part_sizes,
 )
 from sitegen.generative.process.model import Model
 from tests.support.making import random_unet, small_card
@@ -34,41 +31,6 @@ LEVELS = torch.tensor([3]).expand(13)
 def model(precision: Precision = "float32") -> Model:
     """Return a model of the smallest size, ready to sample from."""
     return Model(CARD, [random_unet(CARD)], precision=precision).eval().requires_grad_(False)
-
-
-def parts_of(precision: Precision, largest: int, cores: int) -> Parts:
-    """Return the engine of such a model."""
-    chosen = model(precision)
-    choose_engines(chosen)
-    engine = chosen.engines[0]
-    assert isinstance(engine, Parts)
-    return Parts(engine.network, largest, cores)
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 5, 8, 9, 36, 40, 41, 1000])
-@pytest.mark.parametrize("largest", [1, 3, 4, 16])
-def test_parts_are_even(count: int, largest: int) -> None:
-    """They hold all images, none too many, differ by one at most, and share out among 2 cores."""
-    sizes = part_sizes(count, largest)
-    assert sum(sizes) == count
-    assert max(sizes) <= largest
-    assert max(sizes) - min(sizes) <= 1
-    assert len(sizes) % 2 == 0 or len(sizes) == count
-
-
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_same_bits_whatever_the_number_of_cores(precision: Precision) -> None:
-    """1, 2 and 3 workers give the same tensor, and a part alone has the bits that it has there."""
-    one, two, three = (parts_of(precision, 2, cores)(X, LEVELS) for cores in (1, 2, 3))
-    assert one.shape == X.shape
-    assert torch.equal(one, two)
-    assert torch.equal(one, three)
-    start, alone = 0, parts_of(precision, 2, 1).network
-    for size in part_sizes(len(X), 2):
-        part = slice(start, start + size)
-        with torch.no_grad():
-            assert torch.equal(alone(X[part], LEVELS[part]), one[part])
-        start += size
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("bfloat16", 0.02)])
@@ -95,16 +57,6 @@ def test_workers_compute_alone_and_at_the_same_time() -> None:
 
     Parts(engine, 1, cores=2)(X[:2], LEVELS[:2])
     assert settings == [(1, False), (1, False)]
-
-
-def test_torch_computes_on_the_calling_thread() -> None:
-    """The module that evaluates networks takes torch's threads for its parts."""
-    torch.set_num_threads(3)
-    try:
-        assert runpy.run_path(str(engines.__file__))["CORES"] == 3
-        assert torch.get_num_threads() == 1
-    finally:
-        torch.set_num_threads(1)
 
 
 def test_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

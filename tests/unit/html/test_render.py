@@ -1,24 +1,18 @@
 """Rendering: valid pages that say what they are given, and in which data never become markup."""
 
-import copy
-import functools
-import operator
 import re
-from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
 import html5lib
 import pytest
 
-from sitegen.config.schema import Author, Citation, Link, Site, load_site
+from sitegen.config.schema import load_site
 from sitegen.content.pages import read_pages
 from sitegen.core.errors import ConfigError, TargetError
-from sitegen.html import views
 from sitegen.html.render import render_site
 from sitegen.media.manifest import Manifest
 from tests.support.fabricated import FULL, MP4, manifest_for, write_site
-from tests.support.paths import ROOT
 
 INDEX = """Words.[^1]
 
@@ -206,24 +200,6 @@ def test_further_page(tmp_path: Path) -> None:
         render_site(site, read_pages(site), Manifest(()))
 
 
-def test_nothing_is_forgotten() -> None:
-    """Views are frozen, templates hold no code, and each string of a config is attacked below."""
-    found: list[Any] = [view for view in vars(views).values() if is_dataclass(view)]
-    assert len(found) > 6
-    assert all(view.__dataclass_params__.frozen for view in found)
-    for path in (ROOT / "templates").glob("*.html"):
-        text = path.read_text(encoding="utf-8")
-        assert not re.search(
-            r"<script(?! src=)|style=|\son\w+=|\|\s*safe|autoescape|=\{\{", text
-        ), path.name
-    fields = {name for table in (Site, Author, Link, Citation) for name in table.model_fields}
-    fixed = (
-        "affiliations equal menu menu_names build authors links models citation "
-        "output cache_dir icon year type theme fields verbatim analytics"
-    )
-    assert fields - set(fixed.split()) == {path.rpartition(".")[2] for path in WORDS.split()}
-
-
 HOSTILE = [
     "<script>alert(1)</script>", "</title><script>alert(1)</script>",
     "</textarea></style></noscript></template><img src=x onerror=alert(1)>",
@@ -245,49 +221,6 @@ HOSTILE = [
 
 
 REFUSED = ["\u202eabc", "a\u0000b", "a\u0085b"]
-WORDS = """title description lead venue language base_url domain authors.0.name authors.0.url
-authors.0.affiliation links.0.label links.0.url citation.key citation.booktitle citation.journal"""
-FREE = {"title", "description", "lead", "venue", "name", "affiliation", "label", "booktitle"}
-FREE |= {"journal"}
-HARMLESS = dict.fromkeys(("url", "base_url"), "https://example.org/") | {"domain": "example.org"}
-ATTACKED = """{{ site.title }} and {{ site.venue }}
-
-{{ site.lead }}
-
-- {{ site.description }}
-
-{{ trajectories("mnist", caption="A caption", alt="What is to be seen") }}
-"""
-
-
-@pytest.mark.parametrize("path", WORDS.split())
-def test_hostile_config(tmp_path: Path, path: str) -> None:
-    """No string of the config changes the structure of a page; what could is refused."""
-    site = load_site(write_site(tmp_path, FULL, ATTACKED))
-    plain: Any = site.model_dump(exclude={"output", "cache_dir", "models"}, exclude_none=True)
-    *way, name = (int(part) if part.isdecimal() else part for part in path.split("."))
-
-    def attacked(value: str) -> str:
-        values: Any = copy.deepcopy(plain) | {"models": {"mnist": {"path": "models/mnist"}}}
-        functools.reduce(operator.getitem, way, values)[name] = value
-        site = Site.model_validate(values, context={"root": tmp_path})
-        pages = read_pages(site)
-        return render_site(site, pages, manifest_for(pages))["index.html"]
-
-    expected = structure(attacked(HARMLESS.get(str(name), "en")))
-    refused = []
-    for value in HOSTILE:
-        try:
-            html = attacked(value)
-        except (ValueError, ConfigError):  # pydantic's error is a ValueError
-            refused.append(value)
-            continue
-        assert structure(html) == expected, value
-        assert "javascript:" not in " ".join(re.findall(r'(?:href|src)="([^"]*)"', html))
-    if name in FREE:
-        assert refused == REFUSED
-    elif name in HARMLESS:
-        assert {v for v in HOSTILE if v.strip().lower().startswith("javascript:")} <= set(refused)
 
 
 VIDEO = "video('https://vimeo.com/1', "

@@ -51,22 +51,6 @@ def test_same_bits_on_any_number_of_cores(
     assert torch.equal(found[0], found[2])
 
 
-@pytest.mark.parametrize("count", [2, 9, 17])
-def test_a_part_is_the_same_elsewhere(
-    source: ModelSource, count: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A worker that computes single parts has the bytes of one machine that computes them all."""
-    monkeypatch.setattr(trajectory, "PIXELS_IN_PART", 4 * 8 * 8)
-    monkeypatch.setattr(engines, "CORES", 2)
-    sampler = load_sampler(source, CPU)
-    run = sampler.begin(3, range(count), None)
-    samples = trajectory.parts(run.process, run.start, run.noise)
-    assert len(samples) > 1
-    *_, (_, together) = trajectory.shown(samples, "mean")
-    alone = [list(trajectory.shown([part], "mean"))[-1][1] for part in samples]
-    assert torch.equal(together, torch.cat(alone))
-
-
 FULL = "out of memory while computing level 4"
 
 

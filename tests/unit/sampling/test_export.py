@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sitegen.cli.main import cli
-from sitegen.core.errors import ConfigError, PlatformError, TargetError
+from sitegen.core.errors import ConfigError, PlatformError
 from sitegen.generative.maths.noise import independent, initial_noise
 from sitegen.generative.process.base import to_pixels
 from sitegen.generative.process.protocol import reverse_process
@@ -24,10 +24,9 @@ from sitegen.sampling.export import (
     Request,
     check_output,
     draw_samples,
-    writing_npz,
 )
 from sitegen.sampling.models import Sampler, load_sampler
-from tests.support.builders import CPU, temporaries, tree_hash
+from tests.support.builders import CPU, tree_hash
 from tests.support.reporters import Silent
 from tests.support.tinymodel import LEVELS, write_cascade, write_ddpm, write_model
 
@@ -229,27 +228,3 @@ def test_output_is_checked_before_sampling(
     with pytest.raises(PlatformError, match=r"sample-0-00000\.png: No space left"):
         draw_samples(sampler, Request(1), tmp_path / "out", Silent())
     assert not [*(tmp_path / "out").iterdir()]
-
-
-def test_diverging_model(tmp_path: Path) -> None:
-    """It names the level and leaves the old file; a failing block leaves no temporary."""
-    model = write_model(tmp_path / "tiny", spoil=1e6)
-    broken = load_sampler(model_source("tiny", model), CPU)
-    (tmp_path / "x.npz").write_bytes(b"old")
-    with pytest.raises(TargetError, match="level 3"):
-        draw(broken, tmp_path, count=1)
-    assert (tmp_path / "x.npz").read_bytes() == b"old"
-    assert temporaries(tmp_path) == []
-    tmp_path = tmp_path / "more"
-    tmp_path.mkdir()
-    path = tmp_path / "x.npz"
-    path.write_bytes(b"old")
-
-    def interrupted() -> None:
-        with writing_npz(path, {"a": (2,)}, {}):
-            raise KeyError
-
-    with pytest.raises(KeyError):
-        interrupted()
-    assert path.read_bytes() == b"old"
-    assert [each.name for each in tmp_path.iterdir()] == ["x.npz"]

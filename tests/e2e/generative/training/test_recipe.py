@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from sitegen.core.errors import LockedError, PlatformError, RefusedError
-from sitegen.core.files import digest, lock
+from sitegen.core.errors import PlatformError, RefusedError
+from sitegen.core.files import digest
 from sitegen.generative.card.card import ModelCard, read_card
 from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint
@@ -29,7 +28,7 @@ from sitegen.generative.training import recipe
 from sitegen.generative.training.options import TrainingOptions
 from sitegen.generative.training.residual import residual_shares
 from sitegen.generative.training.train import Progress, Run, Training
-from tests.support.lessons import cascade_card, images
+from tests.support.lessons import images
 from tests.support.making import load_heat, narrowed, small_card
 
 SILENT: Callable[[Progress], None] = Mock()
@@ -164,18 +163,6 @@ def test_flow_folder_is_a_model(tmp_path: Path) -> None:
         load_model(tmp_path / "never", replace(never, sampling=asked.sampling))
 
 
-def test_cascade_folder_is_a_model(tmp_path: Path) -> None:
-    """A cascade samples by the levels of its card."""
-    parent = trained(cascade_card(), training(tmp_path / "parent"))
-    assert parent.bands == cascade_card().bands
-    path = tmp_path / "parent/weights.safetensors"
-    model, prior = load_heat(path.parent), read_prior(path.parent / "prior.safetensors", parent)
-    u_K, noise = prior.initial_states(0, [0, 1]), independent(0, [0, 1], parent.shape)
-    steps = list(reverse_process(model, u_K, noise))
-    assert [step.level for step in steps] == [6, 5, 3, 1, 0]
-    assert bool(steps[-1].mean.isfinite().all())
-
-
 def test_finished(tmp_path: Path) -> None:
     """Asked for no more, nothing is written; more images go on, also after a kill at the end."""
     first = trained(preconditioned(), training(tmp_path))
@@ -221,16 +208,6 @@ def test_notes_in_a_card_stay(tmp_path: Path) -> None:
     assert read_card(tmp_path) == written
 
 
-def test_a_subject_that_was_edited(tmp_path: Path) -> None:
-    """What the images show is kept by a run that goes on, unless it is asked for another."""
-    trained(replace(preconditioned(), subject="dots"), training(tmp_path))
-    card = tmp_path / "model.toml"
-    card.write_text(card.read_text().replace('"dots"', '"my dots"', 1))
-    assert trained(preconditioned(), training(tmp_path, images=40)).subject == "my dots"
-    other = replace(preconditioned(), subject="other dots")
-    assert trained(other, training(tmp_path, images=48)).subject == "other dots"
-
-
 def test_killed_while_the_model_was_written(tmp_path: Path) -> None:
     """All steps taken but the model not whole: it is written again, the same."""
     written = trained(preconditioned(), training(tmp_path))
@@ -239,20 +216,6 @@ def test_killed_while_the_model_was_written(tmp_path: Path) -> None:
         again = trained(preconditioned(), training(tmp_path))
         assert (again.weights, again.prior) == (written.weights, written.prior)
         load_model(tmp_path)
-
-
-def test_two_at_once(tmp_path: Path) -> None:
-    """A folder has one run at a time."""
-    with lock(tmp_path / recipe.LOCK_NAME), pytest.raises(LockedError, match="another sitegen"):
-        trained(preconditioned(), training(tmp_path))
-
-
-def test_flat_images(tmp_path: Path) -> None:
-    """Data without variance train all the same."""
-    flat = replace(training(tmp_path), images=np.full((4, 1, 8, 8), 200, np.uint8))
-    trained(preconditioned(), flat)
-    u = torch.full((1, 1, 8, 8), 200 / 255)
-    assert float((load_model(tmp_path)(u, 8) - u).abs().max()) < 0.05
 
 
 @pytest.mark.parametrize(

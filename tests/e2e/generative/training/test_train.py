@@ -1,7 +1,6 @@
 """A run learns and goes on bit by bit, also after kill -9."""
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from sitegen.generative.training import train
 from sitegen.generative.training.loss import draw_levels, level_density, loss_per_image
 from sitegen.generative.training.options import TrainingOptions
 from sitegen.generative.training.recipe import as_ddpm, as_flow
-from sitegen.generative.training.train import Progress, Run, Timer, Training
+from sitegen.generative.training.train import Progress, Run, Training
 from tests.support.lessons import cascade_card, images
 from tests.support.making import narrowed, random_unet, small_card
 
@@ -195,62 +194,6 @@ def test_learns_more_than_a_linear_filter(tmp_path: Path) -> None:
     losses = [float(run.advance()[1].mean()) for _ in range(60)]
     assert sum(losses[:3]) / 3 > 0.8
     assert sum(losses[-20:]) / 20 < 0.6
-
-
-def test_cascade_learns(tmp_path: Path) -> None:
-    """So does a cascade, each band at its own levels: all of those, and no others."""
-    options = TrainingOptions(
-        images=60 * 16, batch_size=16, learning_rate=3e-3, warmup_steps=10, level_focus=0.5
-    )
-    known = replace(cascade_card(), training_noise_std=0.03, blur=BlurRange(0.5, 2))
-    run = start(tmp_path, options, known, blots())
-    shares, levels = list(run._shares), torch.arange(1, 9)
-    whole = torch.stack([share.density for share in shares]).sum(0)
-    assert torch.equal(whole, level_density(8, 0.5, options.focus_centre))
-    for share, own in zip(shares, ((1, 2), (3, 4), (5, 6, 7, 8)), strict=True):
-        assert levels[share.density > 0].tolist() == list(own)
-    assert (shares[0].images + shares[1].images, shares[2].images) == (16, 8 * 16)
-    before = [[part.clone() for part in net.parameters()] for net in run.model.networks]
-    batches = [run.advance() for _ in range(60)]
-    for net, first in zip(run.model.networks, before, strict=True):
-        assert not any(map(torch.equal, net.parameters(), first))
-    assert {*torch.cat([drawn for drawn, _ in batches]).tolist()} == {*range(1, 9)}
-    for low, high in ((1, 2), (3, 4), (5, 8)):
-        losses = [loss[(drawn >= low) & (drawn <= high)].mean() for drawn, loss in batches]
-        assert float(sum(losses[-20:])) < 0.98 * float(sum(losses[:20])), low
-
-
-def test_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The speed follows from the median of this session's steps, from the fifth on."""
-    now = [0.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    options = TrainingOptions(images=112, batch_size=8, save_every_s=1e9)
-    start(tmp_path, options).advance_to_end(SILENT, after(4))
-    run = start(tmp_path, options)
-    assert run.restore()
-    seen: list[Progress] = []
-    advance = run.advance
-
-    def slow() -> Any:
-        now[0] += 500.0 if run.step == 4 else 2.0  # the first one, on a busy machine
-        return advance()
-
-    monkeypatch.setattr(run, "advance", slow)
-    run.advance_to_end(seen.append)
-    assert [progress.step for progress in seen] == [9, 10, 11, 12, 13, 14]
-    assert [progress.images_per_second for progress in seen] == pytest.approx([4.0] * 6)
-
-
-def test_saves_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As often as the options say, and once at the end; the first time comes early."""
-    for every, wanted in ((0.0, 6), (1e9, 1)):
-        run = start(tmp_path / f"run{every}", replace(OPTIONS, save_every_s=every))
-        monkeypatch.setattr(run, "save", save := Mock())
-        run.advance_to_end(SILENT)
-        assert save.call_count == wanted
-    monkeypatch.setattr(time, "monotonic", Mock(side_effect=[0.0, 9.0, 10.0, 100.0, 129.0, 130.0]))
-    due = Timer(120, 10)
-    assert [due() for _ in range(5)] == [False, True, False, False, True]
 
 
 @pytest.mark.parametrize("lost", [math.nan, 1e30])

@@ -8,7 +8,6 @@ import itertools
 import json
 import os
 import pickle
-import random
 import resource
 import struct
 import time
@@ -89,22 +88,6 @@ def test_code_is_never_run(
     for protocol in (3, 4, 5):
         torch.save(value, path, pickle_protocol=protocol)
         refused(path, card, f"pickle protocol {protocol}")
-
-
-def test_damaged_pickles_are_refused(tmp_path: Path) -> None:
-    """Whatever bytes of a pickle change, it is read or refused, and nothing else happens."""
-    value = {"a": torch.zeros(3), "b": [np.float64(1), "x", (1, 2.5, None, True)]}
-    entries = entries_of(save(value, tmp_path / "a.pth"))
-    source, refusals = random.Random(0), 0
-    for _ in range(500):
-        data = bytearray(entries["a/data.pkl"])
-        for _ in range(source.randint(1, 3)):
-            data[source.randrange(len(data))] = source.randrange(256)
-        try:
-            open_checkpoint(zipped(tmp_path / "b.pth", {**entries, "a/data.pkl": bytes(data)}))
-        except RefusedError:
-            refusals += 1
-    assert refusals > 250
 
 
 def test_old_and_odd_checkpoints(card: ModelCard, tmp_path: Path, canary: Path) -> None:
