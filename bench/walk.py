@@ -30,8 +30,8 @@ COUNT = 31
 """A number that nothing else in such a site has by accident."""
 LIMITS = {"build": (75, 560), "count": (14, None), "add": (10, None)}
 """Files and functions of each walk at most; None is no limit."""
-PARTS = ("<genexpr>", "<lambda>", "<listcomp>", "<dictcomp>", "<setcomp>")
-"""Code that belongs to the function around it."""
+PARTS = ("<genexpr>", "<lambda>", "<listcomp>", "<dictcomp>", "<setcomp>", "__annotate__")
+"""Code that belongs to the function around it, and that of annotations, from Python 3.14."""
 DEPTH = 3
 """Attributes of attributes in which the number is looked for."""
 

@@ -8,6 +8,7 @@ from typing import NoReturn
 import click
 
 from sitegen.core.errors import PlatformError, SitegenError
+from sitegen.core.installed import import_fault, memory_full
 from sitegen.core.source import plain
 
 SIGNALS = {130: "interrupted", 143: "terminated", 129: "hung up"}
@@ -56,8 +57,6 @@ def describe(error: BaseException) -> tuple[int, str] | None:
             return 1, error.code
         code = error.code or 0
         return code, f"{SIGNALS[code]}; finished work is kept" if code in SIGNALS else ""
-    from sitegen.core.installed import import_fault, memory_full
-
     fault = import_fault(error)
     if (full := memory_full(error)) is not None:
         fault = f"{full}; close other programs, or ask for fewer or smaller samples"

@@ -11,6 +11,8 @@ from typing import Any
 from sitegen.core.errors import ConfigError
 
 _ODD = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]"
+# Compiled here, since there may be no memory for it when `plain` has to print that.
+_UNSAFE = re.compile(f"{_ODD}|\r")
 _PACKAGE = Path(__file__).parents[1]
 _TEMPLATE = "<template>"
 """File of the template of a page, in tracebacks."""
@@ -72,7 +74,7 @@ def odd_character(text: str) -> tuple[int, str] | None:
 
 def plain(text: str) -> str:
     """Return text that is safe for a terminal: control and hidden characters are escaped."""
-    return re.sub(f"{_ODD}|\r", lambda match: ascii(match[0])[1:-1], text)
+    return _UNSAFE.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 def page_sources(folder: Path) -> list[Path]:
