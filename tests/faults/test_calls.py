@@ -80,7 +80,7 @@ def edited(tmp_path: Path) -> Iterator[Site]:
     warm = Builder(
         tmp_path / "warm/site.toml"
     )  # rendered by the forge, which imports what that needs
-    with forging("build", tmp_path, warm.config) as forge:
+    with forging(tmp_path, warm.config) as forge:
         folder = tmp_path / "place/site"
         yield Site(site.root, folder, forge, old, warm.site_hash())
 

@@ -6,7 +6,6 @@ attached to it, and it goes on.
 """
 
 import contextlib
-import importlib
 import json
 import os
 import re
@@ -29,17 +28,6 @@ CHANGING = [
     *("unlink", "unlinkat", "rmdir", "mkdir", "mkdirat", "chmod", "fchmod", "fchmodat"),
 ]
 READING = ["openat", "read", "pread64", "newfstatat", "getdents64", "flock", "mmap"]
-
-SAMPLING = (
-    *(
-        "torch",
-        "torch._dynamo",
-        "PIL.Image",
-        "sitegen.cli.main",
-        "sitegen.builder.pipeline",
-    ),
-    *("sitegen.sampling.models", "sitegen.models.training"),
-)
 
 
 @dataclass(frozen=True)
@@ -66,12 +54,10 @@ class Ended:
 class Forge:
     """Runs commands in forked children; `folder` gets what they say and what strace writes.
 
-    kind: "build" with fakes of renderer and encoder, or "sitegen", the command line itself
-    warm: the words of a run that is made first, so that everything is imported; where there are
-    none, libraries alone are, since what has computed with torch cannot be forked
+    warm: the words of a run that is made first, so that everything is imported
     """
 
-    def __init__(self, kind: str, folder: Path, warm: list[str]) -> None:
+    def __init__(self, folder: Path, warm: list[str]) -> None:
         from tests.support.programs import (
             program,  # here: the process that forks does without pytest
         )
@@ -79,7 +65,7 @@ class Forge:
         self.folder = folder
         self.strace = program("strace", package="strace")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.injecting", kind],
+            [sys.executable, "-m", "tests.support.injecting"],
             env=environment(PYTHONDONTWRITEBYTECODE="1"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -166,48 +152,43 @@ class Forge:
 
 
 @contextlib.contextmanager
-def forging(kind: str, folder: Path, *warm: str | Path) -> Iterator[Forge]:
+def forging(folder: Path, *warm: str | Path) -> Iterator[Forge]:
     """A forge for the block."""
-    forge = Forge(kind, folder, [str(word) for word in warm])
+    forge = Forge(folder, [str(word) for word in warm])
     try:
         yield forge
     finally:
         forge.close()
 
 
-def _work(kind: str, words: list[str]) -> None:
-    """What a child does; ends the process as sitegen would."""
-    if kind == "build":
-        from sitegen.cli import exits
-        from tests.support.builders import Builder
+def _work(words: list[str]) -> None:
+    """Build with fakes of renderer and encoder; ends the process as sitegen would."""
+    from sitegen.cli import exits
+    from tests.support.builders import Builder
 
-        exits.run(lambda: Builder(Path(words[0]))() and None)
-    from sitegen.__main__ import main
-
-    sys.argv[:] = ["sitegen", *words]
-    main()
+    exits.run(lambda: Builder(Path(words[0]))() and None)
 
 
-def _child(kind: str, job: dict[str, Any]) -> None:
+def _child(job: dict[str, Any]) -> None:
     said = os.open(job["said"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     for stream in (1, 2):
         os.dup2(said, stream)
     os.close(said)
     if job["stop"]:
         os.kill(os.getpid(), signal.SIGSTOP)
-    _work(kind, job["words"])
+    _work(job["words"])
 
 
-def _serve(kind: str) -> None:
+def _serve() -> None:
     """Fork a child for each line of standard input; tell its number and its exit code."""
     for line in sys.stdin:
         job = json.loads(line)
         if job["warm"]:
-            _warm(kind, job)
+            _warm(job)
             continue
         pid = os.fork()
         if pid == 0:
-            _child(kind, job)
+            _child(job)
         if job["stop"]:
             os.waitpid(pid, os.WUNTRACED)  # until it has stopped
         _tell(pid)
@@ -220,21 +201,13 @@ def _tell(word: object) -> None:
     sys.stdout.flush()
 
 
-def _warm(kind: str, job: dict[str, Any]) -> None:
-    """Work once in this process, so that whatever is imported on the way is there.
-
-    Without words only what samples and trains is imported: torch may be forked until it computes.
-    """
-    if not job["words"]:
-        for name in SAMPLING:
-            importlib.import_module(name)
-        _tell(0)
-        return
+def _warm(job: dict[str, Any]) -> None:
+    """Work once in this process, so that whatever is imported on the way is there."""
     handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
     code: object = 0
     with open(job["said"], "w", encoding="utf-8") as said, contextlib.redirect_stdout(said):
         try:
-            _work(kind, job["words"])
+            _work(job["words"])
         except SystemExit as end:
             code = end.code or 0
     for number, handler in handlers.items():
@@ -244,4 +217,4 @@ def _warm(kind: str, job: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    _serve(sys.argv[1])
+    _serve()
