@@ -340,10 +340,7 @@ def weights_file(path: Path) -> Path:
     file = only_checkpoint(path)
     if file is None:
         lack = "holds no checkpoint" if card is None else f"its {CARD_NAME} names no weights"
-        raise RefusedError(
-            f"{path}: {lack}; give the checkpoint's file. Pictures of a sampler's steps are "
-            "brought in with `sitegen add NAME --recording FOLDER`"
-        )
+        raise RefusedError(f"{path}: {lack}; give the checkpoint's file. Of other files, {OTHER_WAYS}")
     return file
 
 
