@@ -340,7 +340,7 @@ def weights_file(path: Path) -> Path:
     file = only_checkpoint(path)
     if file is None:
         lack = "holds no checkpoint" if card is None else f"its {CARD_NAME} names no weights"
-        raise RefusedError(f"{path}: {lack}; give the checkpoint's file. Of other files, {OTHER_WAYS}")
+        raise RefusedError(f"{path}: {lack}; give its file. Of another format, {OTHER_WAYS}")
     return file
 
 
