@@ -8,7 +8,7 @@ const [FEWEST, MOST] = [2, 3]; // finished tiles, and tiles of any depth, at lea
 const SEAMS = [1, 2.5, 4]; // CSS pixels beside a tile: to a sibling, to a cousin, to all others
 const ADDRESS = /^(\d{1,9})(?:\.([0-3]{1,15}))?$/;
 
-const clamp = (value, least, most) => Math.min(Math.max(value, least), most);
+export const clamp = (value, least, most) => Math.min(Math.max(value, least), most);
 
 /* The address in a text such as 5.0231 or 5, or nothing; the text may be from a link. */
 export function read(text) {

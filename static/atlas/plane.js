@@ -1,12 +1,11 @@
 /* One of the maps of an atlas: the tiles of a model, prepared or drawn by workers, on a canvas. */
 
 import { room, WorkerPool } from "../sampler/worker-pool.js";
-import { addressOf, ancestor, boxOf, distance, read, tileOf, visible, written } from "./geometry.js";
+import { addressOf, ancestor, boxOf, clamp, distance, read, tileOf, visible, written } from "./geometry.js";
 import { nextOf, pictureOf, sourceOf, Store } from "./tiles.js";
 
 const FADE = 220; // milliseconds in which a picture takes the place of another
 const FAINT = 0.35; // opacity of a picture that is not a low-pass version of the tile
-const clamp = (value, least, most) => Math.min(Math.max(value, least), most);
 
 export class Plane {
   #running = new Map(); // the tiles being drawn, by job
@@ -132,10 +131,14 @@ export class Plane {
   }
 
   #isDrawn(tile) {
-    return !this.box.dataset.model || this.store.get(written(this.addressOf(tile)))?.state;
+    const key = written(this.addressOf(tile));
+    return !this.box.dataset.model || (this.store.get(key)?.state && !this.#isRunning(key));
   }
 
-  /* Try again what was lost or failed. */
+  #isRunning(key) {
+    return [...this.#running.values()].includes(key);
+  }
+
   retry() {
     if (this.state === "lost") this.state = undefined;
     this.#failed.clear();
@@ -173,11 +176,9 @@ export class Plane {
     this.changed();
   }
 
-  /* Give as many tiles to the workers as can be drawn at once. */
   #assign() {
     while (this.state === "ready" && this.#running.size < this.most) {
-      const busy = new Set(this.#running.values());
-      const isBusy = (address) => busy.has(written(address)) || this.#failed.has(written(address));
+      const isBusy = (address) => this.#isRunning(written(address)) || this.#failed.has(written(address));
       const state = (address) => this.store.get(written(address))?.state;
       const next = nextOf(this.#wanted, this.facts, state, isBusy);
       if (!next) return;
@@ -195,10 +196,10 @@ export class Plane {
     if (key === undefined) return;
     if (state) {
       const tile = tileOf(read(key), this.facts.starts);
-      // A start has no prediction yet: its picture is the prepared one.
+      const before = this.store.get(key);
       const shown = level && this.facts.renoised ? sharp : state;
-      const picture = shown ? drawn(shown, this.facts) : this.store.get(key)?.picture;
-      this.#keep({ key, tile, state, picture });
+      const picture = shown ? drawn(shown, this.facts) : before?.picture;
+      this.#keep({ key, tile, state: before?.state ?? state, picture });
     }
     if (!ended) return;
     this.#running.delete(id);

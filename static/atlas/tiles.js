@@ -4,8 +4,8 @@
 const [BYTES, COUNT] = [64e6, 400]; // limits of all maps of a page together
 
 export class Store {
-  #tiles = new Map();
-  #bytes = 0;
+  tiles = new Map();
+  held = 0; // bytes of states
 
   /* share: the part of the limits that this store has */
   constructor(share = 1) {
@@ -13,38 +13,30 @@ export class Store {
   }
 
   get(key) {
-    return this.#tiles.get(key);
-  }
-
-  get size() {
-    return this.#tiles.size;
-  }
-
-  get held() {
-    return this.#bytes;
+    return this.tiles.get(key);
   }
 
   /* Keep a tile, and drop those farthest away beyond the limits; `distance` takes a tile's place. */
   put(entry, distance) {
     this.#drop(entry.key);
-    this.#tiles.set(entry.key, entry);
-    this.#bytes += entry.state?.byteLength ?? 0;
-    if (this.#tiles.size <= this.count && this.#bytes <= this.bytes) return;
-    const farthest = [...this.#tiles.values()]
+    this.tiles.set(entry.key, entry);
+    this.held += entry.state?.byteLength ?? 0;
+    if (this.tiles.size <= this.count && this.held <= this.bytes) return;
+    const farthest = [...this.tiles.values()]
       .map(({ key, tile }) => ({ key, away: key === entry.key ? 0 : distance(tile) }))
       .sort((one, other) => one.away - other.away);
-    while (farthest.length > 1 && (this.#tiles.size > this.count || this.#bytes > this.bytes))
+    while (farthest.length > 1 && (this.tiles.size > this.count || this.held > this.bytes))
       this.#drop(farthest.pop().key);
   }
 
   clear() {
-    this.#tiles.clear();
-    this.#bytes = 0;
+    this.tiles.clear();
+    this.held = 0;
   }
 
   #drop(key) {
-    this.#bytes -= this.#tiles.get(key)?.state?.byteLength ?? 0;
-    this.#tiles.delete(key);
+    this.held -= this.tiles.get(key)?.state?.byteLength ?? 0;
+    this.tiles.delete(key);
   }
 }
 
@@ -70,10 +62,12 @@ export function nextOf(wanted, facts, state, isBusy) {
     }
 }
 
-/* The picture of static/sampler/worker.js that is a tile, and the level of its source. */
+/* The picture of static/sampler/worker.js that is a tile, and the level of its source. Without
+   randomness, a start takes a step, for its prediction. */
 export function pictureOf({ start, digits }, { splits, renoised, label, guidance }, seed) {
   const depth = digits.length;
-  const picture = { seed, number: start, digits, until: splits[depth] ?? 0 };
+  const until = (splits[depth] ?? 0) - (renoised && !depth ? 1 : 0);
+  const picture = { seed, number: start, digits, until };
   if (label !== null && label !== undefined) Object.assign(picture, { kind: label, guidance });
   if (renoised && depth && !digits.endsWith("0")) picture.renoised = true;
   return { picture, level: splits[depth - 1] };

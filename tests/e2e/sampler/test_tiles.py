@@ -96,8 +96,8 @@ for (const text of addresses) {
     const { picture, level } = tiles.pictureOf(next.address, facts, seed);
     const from = next.source && { level, state: state(next.source) };
     const answers = await ask({ draw: ++jobs, picture, from });
-    if (answers[1]?.ended !== "done") throw new Error(JSON.stringify(answers));
-    kept.set(geometry.written(next.address), answers[0]);
+    if (answers.pop()?.ended !== "done") throw new Error(JSON.stringify(answers));
+    kept.set(geometry.written(next.address), { ...answers.at(-1), state: answers[0].state });
   }
   const { level, state: found, sharp } = kept.get(text);
   output(text, level && facts.renoised && sharp ? sharp : found);
@@ -145,12 +145,14 @@ def test_tiles_of_blur(guidance: float | None, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["euler", "heun", "flow of a ddpm", "guided ddim", "ddim"])
 def test_tiles_of_noise(name: str, tmp_path: Path) -> None:
-    """Digit 0 continues its parent, and the others its finished picture with noise."""
+    """A start shows its prediction; digit 0 continues its parent, and the others its finished
+    picture with noise.
+    """
     card, path = written(tmp_path, **CARDS[name])
     exported = export_for_browser(card, path, None, "float32")
     tiles = tiles_of(Sampler(process_of(load_model(path, card)), "it"), SEED)
-    addresses = ["3.0", "3.2", "3.20", "3.213", "3.0100"[: 2 + len(tiles.splits)]]
+    addresses = ["3", "3.0", "3.2", "3.20", "3.213", "3.0100"[: 2 + len(tiles.splits)]]
     found = drawn(tmp_path, exported, tiles, addresses)
-    assert [far(found[address], tiles, address) < CLOSE for address in addresses] == [True] * 5
+    assert [far(found[address], tiles, address) < CLOSE for address in addresses] == [True] * 6
     line = replace(tiles).at(Address.parse("3.2"))
     assert np.allclose(line.ahead[0].ravel(), found["3.20"], atol=CLOSE * 10)
