@@ -295,29 +295,6 @@ def test_lost_model(browser: Browser, address: str) -> None:
     context.close()
 
 
-def test_failed_tile(browser: Browser, address: str) -> None:
-    """A tile whose values overflow is said to be undrawn, and another try draws it."""
-    overflows = """
-      const { postMessage } = Worker.prototype;
-      window.fails = true;
-      Worker.prototype.postMessage = function (data) {
-        if (window.fails && data.picture?.digits === "0000") {
-          const state = data.from.state.map(() => NaN); // a copy, since other tiles start from it
-          data = { ...data, from: { ...data.from, state } };
-        }
-        postMessage.call(this, data);
-      };
-    """
-    with opened(browser, f"{address}#atlas/0.0000", overflows, reduced_motion="reduce") as page:
-        told, button = page.locator(".atlas-told"), page.locator(".atlas-fetch")
-        expect(told).to_contain_text("A tile in view could not be drawn")
-        assert button.inner_text() == "Try again"
-        page.evaluate("window.fails = false")
-        button.click()
-        until(page, DONE)
-        assert not button.is_visible()
-
-
 def test_saved_data(browser: Browser, address: str) -> None:
     """For a visitor who saves data the model is fetched after a press, and not before."""
     saves = "Object.defineProperty(navigator, 'connection', { value: { saveData: true } })"
@@ -337,28 +314,6 @@ def test_the_page_keeps_a_core(browser: Browser, address: str) -> None:
     with opened(browser, f"{address}#atlas/0.00000", cores, reduced_motion="reduce") as page:
         until(page, DONE)
         assert len(page.workers) == 1
-
-
-def test_memory_of_a_map_out_of_view(browser: Browser, address: str) -> None:
-    """A map that is out of view for a minute ends its workers; back in view it draws again."""
-    options: Any = {"viewport": {"width": 1280, "height": 400}, "reduced_motion": "reduce"}
-    context = browser.new_context(**options)
-    page = context.new_page()
-    page.clock.install()
-    page.goto(f"{address}#atlas/0.00000")
-    until(page, DONE)
-    assert page.workers
-    page.evaluate("document.body.style.paddingBottom = '200vh'; scrollTo(0, 1e6)")
-    page.wait_for_timeout(500)
-    page.clock.run_for(59000)
-    assert page.workers
-    page.clock.run_for(2000)
-    page.wait_for_timeout(500)
-    assert not page.workers
-    with page.expect_event("worker"):
-        page.evaluate("scrollTo(0, 0)")
-    until(page, DONE)
-    context.close()
 
 
 def test_link_into_a_tab(browser: Browser, address: str) -> None:

@@ -389,7 +389,6 @@ WHEN_BEGUN = """() => {
 }"""
 _PRESS = "new KeyboardEvent('keydown', { key: 'Escape', bubbles: true })"
 ESCAPE = WHEN_BEGUN % f"document.activeElement.dispatchEvent({_PRESS});"
-LEAVE = WHEN_BEGUN % "scrollTo(0, document.body.scrollHeight); window.hasLeft = true;"
 
 
 def test_by_keyboard_alone(browser: Browser, address: str) -> None:
@@ -435,21 +434,6 @@ def test_stopped_before_the_model_has_come(browser: Browser, drawing_site: Path)
         page.locator(".sampler-new").press("Enter")
         wait(page)
         assert page.evaluate(controls)
-
-
-def test_out_of_sight_it_waits(browser: Browser, address: str) -> None:
-    """A picture goes on where it was when the visitor comes back to it."""
-    with opened(browser, address) as page:
-        page.evaluate("document.body.style.paddingBottom = '300vh'")
-        page.evaluate(LEAVE)
-        page.locator(".sampler-new").click()
-        until(page, "window.hasLeft")
-        before = 0
-        while before != (before := level(page)):
-            page.wait_for_timeout(1500)
-        assert before > 0
-        page.locator(".sampler").scroll_into_view_if_needed()
-        wait(page)
 
 
 def test_little_motion(browser: Browser, address: str, wanted: NDArray[np.uint8]) -> None:

@@ -16,27 +16,6 @@ title = "A title"
 path = "models/mnist"
 """
 
-PAGE = """# Title
-
-Words $x^2$ with `code`, **bold**, a [link](#h-a) and {{ site.title }}.[^1]
-
-## A
-
-{{ trajectories("tiny", count=4, caption="Four of them.") }}
-
-{% for x in [1, 2] %}{{ x }} {% endfor %}
-
-| a | b |
-|--:|:-:|
-| 1 | 2 |
-
-{{ beside(hierarchy("tiny", leaves=2), spectra("tiny")) }}
-
-$$\\frac{1}{2} \\sum_{k=1}^K u_k$$
-
-[^1]: A note.
-"""
-"""A page that has a bit of everything, of the model tiny."""
 FILE = {"path": "media/a.mp4", "bytes": 9, "sha256": "0" * 64, "width": 8, "height": 8}
 ENTRY: dict[str, Any] = {
     "id": "a",

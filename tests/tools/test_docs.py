@@ -10,9 +10,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
 
 import pytest
 from PIL import Image
@@ -23,11 +22,9 @@ from scripts.pictures import CLEAN, PICTURES
 from sitegen.cli import exits
 from sitegen.config.schema import load_site
 from sitegen.content.pages import read_pages
-from sitegen.core.diagnostics import fields_of
 from sitegen.deploy.check import check_site
 from sitegen.figures.registry import figure_kinds
 from sitegen.generative.card.card import ModelCard
-from sitegen.generative.card.kinds import KINDS, kind_class
 from tests.support.builders import Builder, FakeRenderer, environment
 from tests.support.paths import ROOT
 from tests.support.tinymodel import pictures, write_model
@@ -222,32 +219,6 @@ def test_manual_is_a_good_site(tmp_path: Path) -> None:
     found = check_site(load_site(config), site.output)
     assert (found.errors, found.warnings) == ((), ())
     assert found.pages >= len(PAGES)
-
-
-def test_every_key_of_a_card_is_explained() -> None:
-    """The table of `checkpoints.md` has the keys that a card can have, and no others."""
-    keys = {"unet.diffusers", "unet.lucidrains", "unet.kdiffusion", "blur.schedule"}
-    for kind in KINDS:
-        for name, field in fields_of(kind_class(kind)).items():
-            tables = tables_of(field.annotation) if name in DETAILED else []
-            keys |= {f"{name}.{key}" for table in tables for key in fields_of(table)} or {name}
-    keys -= {"blur.sigmas"}  # a schedule, as Python names it
-    (table,) = re.findall(
-        r"^\| key \|.*?\n\n", (DOCS / "pages/checkpoints.md").read_text(), re.M | re.S
-    )
-    rows = (row[1:].partition(" |")[0] for row in table.split("\n"))
-    assert {key for row in rows for key in re.findall(r"`([^`]+)`", row)} == keys
-
-
-DETAILED = ("blur", "diffusion", "example", "flow", "prior", "sampling", "unet", "weights")
-"""Tables of a card whose keys have rows of their own."""
-
-
-def tables_of(annotation: Any) -> list[Any]:
-    """The data classes that an annotation names."""
-    if is_dataclass(annotation):
-        return [annotation]
-    return [table for argument in get_args(annotation) for table in tables_of(argument)]
 
 
 def test_pictures() -> None:

@@ -19,7 +19,6 @@ from PIL import Image
 import sitegen.cli.main
 from sitegen.cli import exits
 from tests.support.builders import (
-    INDEX,
     FakeRenderer,
     run_python,
     temporaries,
@@ -118,16 +117,6 @@ def test_build(fake: Path, run: Run) -> None:
     assert "already up to date" in done.out
     done = run(*words, "-q", "-v")
     assert (done.code, "exclude each other" in done.err) == (2, True)
-
-
-def test_rerender(fake: Path, run: Run) -> None:
-    """Alone it means every figure, else those named."""
-    name = "--rerender"
-    write_page(fake, INDEX + '\n{{ trajectories("tiny", seed=3, id="second") }}\n')
-    run("build", "--config", fake)
-    for words, count in {(name,): 2, (name, "second"): 1, (name, "second", name): 2}.items():
-        done = run("build", *words, "--dry-run", "--config", fake)
-        assert (done.out + done.err).count("would render") == count
 
 
 def test_the_command_under_a_figure(fake: Path, run: Run) -> None:

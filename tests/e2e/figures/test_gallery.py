@@ -191,12 +191,3 @@ def test_a_codec_that_browsers_do_not_play(site: Path) -> None:
     (site / "own" / "p3.mp4").write_bytes(b"nothing")
     with pytest.raises(RefusedError, match="holds no video"):
         job(call(site, "own"))
-
-
-def test_a_picture_that_changes_while_the_site_is_built(site: Path, tmp_path: Path) -> None:
-    """A picture is drawn of the bytes of its key, or not at all."""
-    made = job(planned(site, "own").figure)
-    Image.new("RGB", (30, 50), "navy").save(site / "own" / "p2.jpg")
-    made.stills["picture-0"](tmp_path)
-    with pytest.raises(RefusedError, match="changed while the site was built"):
-        made.stills["picture-1"](tmp_path)

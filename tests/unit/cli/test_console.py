@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from sitegen.cli.console import Console, Log
+from sitegen.cli.console import Console
 from sitegen.core.progress import duration
 from sitegen.generative.training.train import Progress
 
@@ -63,31 +63,6 @@ def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
     Console(verbose=True).detail("a detail")
     told = ("a note\n", "warning: careful\nwarning: careful\na detail\n")
     assert capsys.readouterr() == told
-
-
-def test_lines_of_a_long_run(capsys: pytest.CaptureFixture[str]) -> None:
-    """A line every few seconds: step, loss and speed; the last says how long it took."""
-    seconds = iter(range(0, 1000, 5))
-    log = Log("x", 6, lambda: float(next(seconds)))
-    for _ in range(3):
-        log.advance()
-    log.end()
-    assert capsys.readouterr().err.splitlines() == [
-        "x: 6 steps",
-        "x: step 1 of 6",
-        "x: step 2 of 6",
-        "x: step 3 of 6",
-        "x: 3 steps in 20 s",
-    ]
-    now = [0.0]
-    log = Log("digits", 100, lambda: now[0])
-    for step in range(1, 101):
-        now[0] = step * 0.7
-        log.update(step, 100, "loss 0.1235")
-    _, *lines = capsys.readouterr().err.splitlines()
-    assert [int(line.split()[2]) for line in lines] == [*range(8, 100, 8), 100]
-    assert lines[0] == "digits: step 8 of 100, loss 0.1235"
-    assert lines[-1] == "digits: step 100 of 100, loss 0.1235"
 
 
 @pytest.mark.parametrize(

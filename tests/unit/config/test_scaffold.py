@@ -103,9 +103,6 @@ def test_config_has_every_key(new: Path) -> None:
         assert re.search(rf"[:,#] {icon}[,.]", text), icon
 
 
-REFUSED = [(name, "file") for name in FILES if name != IGNORED]
-
-
 def test_names_all_that_is_in_the_way(new: Path, tmp_path: Path) -> None:
     """Every file in the way has its line; other things may be there, but no file for a folder."""
     before = tree_hash(new)

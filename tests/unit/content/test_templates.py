@@ -1,15 +1,11 @@
 """The template pass: data stays data, and every error has its line."""
 
-from unittest.mock import ANY
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
-from markupsafe import Markup
 
-from sitegen.content.templates import TemplateFault, as_markdown, run_template
-from sitegen.core.source import toml_lines
+from sitegen.content.templates import TemplateFault, run_template
 
 
 def fault(text: str, **names: object) -> tuple[int | None, str]:
@@ -67,27 +63,6 @@ def test_faults(text: str, line: int, reason: str) -> None:
     at, why = fault(text, trajectories=lambda *args: "", site={"title": "T"})
     assert at == line
     assert reason in why
-
-
-def test_our_own_mistakes() -> None:
-    """Text is left alone, raw shows braces; a bug of ours is no page's fault."""
-    with pytest.raises(AttributeError):
-        run_template("a\n{{ f(1) }}", {"f": toml_lines})
-
-    def f(number: int) -> str:
-        return str(number)
-
-    assert fault("a\n{{ f() }}", f=f) == (2, ANY)
-    assert "missing 1 required positional argument" in fault("{{ f() }}", f=f)[1]
-    for text, filled in [
-        ("# A & B <c>\n\n* x\n\n    code\n\n\n", "# A & B <c>\n\n* x\n\n    code\n\n\n"),
-        ("a\n{% if true %}\nb\n  {% endif %}\nc\n", "a\nb\nc\n"),
-        ("{% raw %}`{{ f(1) }}` {# x #}{% endraw %}", "`{{ f(1) }}` {# x #}"),
-        ("[{{ nothing }}|{{ 36 }}]", "[|36]"),
-    ]:
-        assert run_template(text, {"nothing": None}) == filled
-        assert as_markdown(None, Markup("*x*")) == "*x*"
-    assert "keyword argument repeated: a" in fault("{{ f(a=1, a=2) }}", f=f)[1]
 
 
 def test_a_backslash_in_quotes_is_a_backslash() -> None:

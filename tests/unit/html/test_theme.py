@@ -3,10 +3,9 @@
 import re
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-from jinja2 import Environment, UndefinedError, nodes
+from jinja2 import Environment, nodes
 
 from sitegen.content.pages import read_pages
 from sitegen.core.errors import ConfigError
@@ -142,22 +141,6 @@ def test_faults_are_told_with_their_place(tmp_path: Path, text: str, message: st
     write(tmp_path, "templates/page.html" if text else "templates/footer.html", text)
     with pytest.raises(ConfigError, match=message):
         page(tmp_path)
-
-
-def test_our_own_faults_are_not_told_as_the_authors(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What goes wrong in our own templates and Python is a bug, whatever the theme holds."""
-    write(tmp_path, "templates/footer.html", "x")
-    with pytest.raises(UndefinedError):
-        Theme(tmp_path / "theme").render("404.html", page=None)
-    write(tmp_path, "templates/page.html", "{{ page.title }}")
-    code: dict[str, Any] = {"__name__": "sitegen.html.views"}
-    exec("def title(page): raise TypeError('a bug')", code)
-    with pytest.raises(TypeError, match="a bug"):
-        Theme(tmp_path / "theme").render(
-            "page.html", page=type("P", (), {"title": property(code["title"])})()
-        )
 
 
 def macros() -> dict[str, str]:
