@@ -12,7 +12,7 @@ from threading import Thread
 
 import pytest
 
-from tests.support.builders import run_python
+from tests.support.forked import run_forked
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 REPOSITORY = "somebody/small-ddpm"
@@ -103,8 +103,7 @@ def add(folder: Path, endpoint: str, address: str, *options: str) -> CompletedPr
         "HF_HOME": str(folder / "cache"),
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     }
-    command = "-m", "sitegen", "add", "small", "--checkpoint", address, *options
-    return run_python(*command, folder=folder, **settings)
+    return run_forked(folder, "add", "small", "--checkpoint", address, *options, **settings)
 
 
 def test_added(pipeline: dict[str, bytes], tmp_path: Path) -> None:

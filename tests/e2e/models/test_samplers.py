@@ -284,19 +284,6 @@ def test_samples_to_choose_from(site: Path) -> None:
         assert 0.4 < abs(found["final"] - 0.5).max() < 0.6
 
 
-def test_another_class_of_a_file(site: Path) -> None:
-    """The class is part of the key, and the facts in the store are those of one class."""
-    (site / "flow.py").write_text(
-        FLOW + "\n\nclass Other(Sampler):\n    def step(self, x, i, normal):\n"
-        "        return -abs(x) / 2, x\n"
-    )
-    page(site, CALLS[0])
-    sitegen(site, "build")
-    config = site / "site.toml"
-    config.write_text(config.read_text().replace(":Sampler", ":Other"))
-    assert "1 rendered" in sitegen(site, "build")
-
-
 def test_what_a_sampler_cannot_do_is_refused(site: Path) -> None:
     """Without `corrupt` nothing splits a deterministic sampler; the refusal says what is needed."""
     (site / "flow.py").write_text(FLOW.partition("    def corrupt")[0])

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +13,6 @@ from bench.judging.classifier import classifier_for
 from bench.judging.images import Quality, Samples, judge_samples
 from bench.judging.mnist import as_floats, read_dataset
 from bench.judging.spectra import Images
-from bench.quality import main
 from sitegen.generative.card.card import BlurSchedule
 from sitegen.generative.maths.heat import dissipate
 from tests.support.tinymodel import write_ddpm, write_model
@@ -76,38 +74,6 @@ def test_failures_show(judged: Judging, train_images: Images) -> None:
     assert flat.log_spectral_distance > 1
     assert flat.variance_ratio < 0.5
     assert min(one.feature_fid, flat.feature_fid) > 10 * real.feature_fid
-
-
-def write_samples(path: Path, images: Images, **more: np.ndarray) -> None:
-    """What `sitegen sample --output FILE.npz` writes."""
-    arrays = {"final": images[:, None], "initial": flattest(images)[:, None], **more}
-    np.savez(path, seed=0, sampling_noise_std=0.0125, allow_pickle=False, **arrays)
-
-
-def test_report_and_json(
-    tmp_path: Path, train_images: Images, data_folder: Path, cache: Path, capsys: Any
-) -> None:
-    """Table and JSON have the same numbers; what cannot be judged is refused with the reason."""
-    write_samples(tmp_path / "x.npz", train_images[:100])
-    output, places = tmp_path / "q.json", ["--data", str(data_folder), "--cache", str(cache)]
-    main(["--samples", str(tmp_path / "x.npz"), *places, "--json", str(output)])
-    numbers = json.loads(output.read_text())
-    printed = capsys.readouterr().out
-    assert f"| coverage | {numbers['samples']['coverage']:.3f} |" in printed
-    assert "| final mean |" in printed
-    assert "not comparable with an Inception FID" in " ".join(printed.split())
-    assert numbers["count"] == 100
-    heat = write_model(tmp_path / "heat", image_size=28)
-    with pytest.raises(SystemExit, match="give a model's folder, or --samples"):
-        main(places)
-    with pytest.raises(SystemExit, match="--count 49: too few to judge; draw 50 or more"):
-        main([str(heat), "--count", "49", *places])
-    coloured = write_model(tmp_path / "coloured", image_size=28, channels=3)
-    with pytest.raises(SystemExit, match="its images have 3 channels, the data 1"):
-        main([str(coloured), *places])
-    write_samples(tmp_path / "few.npz", train_images[:5])
-    with pytest.raises(SystemExit, match=r"few\.npz: 5 samples are too few to judge"):
-        main(["--samples", str(tmp_path / "few.npz"), *places])
 
 
 def test_command_for_interpolations(

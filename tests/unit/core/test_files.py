@@ -3,9 +3,7 @@
 import errno
 import hashlib
 import os
-import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import strategies as st
@@ -59,14 +57,6 @@ def test_require_writable(tmp_path: Path) -> None:
         files.require_writable(tmp_path / "file", Path("output"))
 
 
-def test_require_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full disk is named with its folder, and one with space is not."""
-    files.require_space(tmp_path)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=9))
-    with pytest.raises(PlatformError, match=f"{tmp_path}: No space left on device; free some"):
-        files.require_space(tmp_path)
-
-
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
 def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     """The error names the file and its cause; the old content stays, and no temporary does."""
@@ -80,19 +70,6 @@ def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -
     with pytest.raises(PlatformError, match=f"{path}: {os.strerror(code)}"):
         files.write_atomic(path, b"new")
     assert (path.read_bytes(), names(tmp_path)) == (b"old", {"a"})
-
-
-def test_temporary_folder(tmp_path: Path) -> None:
-    """It goes with its content at the end of the block, also after an error."""
-
-    def fail() -> None:
-        with files.temporary_folder(tmp_path / "work") as folder:
-            (folder / "a").write_bytes(b"")
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        fail()
-    assert names(tmp_path / "work") == set()
 
 
 def test_lock(tmp_path: Path) -> None:

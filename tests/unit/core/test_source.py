@@ -3,9 +3,7 @@
 import json
 import os
 import re
-import tomllib
 from pathlib import Path
-from unittest.mock import Mock
 
 import pytest
 
@@ -15,7 +13,6 @@ from sitegen.core.source import (
     parse_toml,
     raised_at,
     read_text,
-    toml_lines,
 )
 
 
@@ -25,16 +22,6 @@ def _paths(value: object, path: KeyPath = ()) -> set[KeyPath]:
         items = list(value.items() if isinstance(value, dict) else enumerate(value))
     found = {path} if path else set()
     return found.union(*(_paths(inner, (*path, key)) for key, inner in items))
-
-
-def test_long_lists_are_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A list of a number a line, as in cards, is not parsed again for each of its lines."""
-    parse = Mock(wraps=tomllib.loads)
-    monkeypatch.setattr(tomllib, "loads", parse)
-    rows = "".join(f"  {each}.5,  # [its unit\n" for each in range(900))
-    lines = toml_lines(f"a = [\n{rows}]\nb = 1\n[c]\n")
-    assert (lines["a",], lines["a", 899], lines["b",], lines["c",]) == (1, 1, 903, 904)
-    assert parse.call_count < 10
 
 
 def test_not_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

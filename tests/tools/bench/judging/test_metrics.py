@@ -13,19 +13,14 @@ from bench.judging.metrics import (
     label_entropy,
     manifolds,
     nearest,
-    take,
 )
 from bench.judging.spectra import (
-    BANDS,
     Images,
-    LevelDeviation,
     band_power,
     deviations,
     dissipated_power,
-    log_spectral_distance,
     power,
     sharp_deviation,
-    watched_levels,
 )
 from sitegen.generative.maths.heat import dissipate
 
@@ -78,16 +73,6 @@ def test_nearest_agrees_with_brute_force() -> None:
     assert np.array_equal(indices[:, 0], np.arange(700))
 
 
-def test_what_is_chosen() -> None:
-    """Images are drawn without repeats, by the seed; levels are watched evenly, without level 0."""
-    assert len(set(take(50, 60, 0).tolist())) == 50
-    assert np.array_equal(take(50, 60, 0), take(50, 60, 0))
-    assert sorted(take(9, 5, 0).tolist()) == [0, 1, 2, 3, 4]
-    assert watched_levels(range(100, -1, -1)) == (100, 75, 50, 25, 10, 1)
-    assert watched_levels(range(3, -1, -1)) == (3, 2, 1)
-    assert watched_levels((100, 80, 60, 47, 12, 3, 0)) == (100, 80, 47, 12, 3)
-
-
 SIGMAS = (0.0, 0.5, 3.0, 20.0)
 STD = 0.0125
 
@@ -136,12 +121,3 @@ def test_bands_under_the_noise_do_not_count() -> None:
     assert final.bands[-1] is not None
     assert final.largest == pytest.approx(-final.bands[-1])
     assert final.largest > 0.3
-
-
-def test_log_spectral_distance() -> None:
-    """Nothing for equal spectra, the logarithm of a constant factor; hidden bands do not count."""
-    spectrum = power(noise(10, 0))
-    assert log_spectral_distance(spectrum, spectrum) == 0
-    assert log_spectral_distance(10 * spectrum, spectrum) == pytest.approx(1)
-    assert LevelDeviation(5, "state", (0.1, -0.3, None, None, None)).largest == 0.3
-    assert LevelDeviation(5, "state", (None,) * len(BANDS)).largest == 0
