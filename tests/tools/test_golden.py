@@ -7,6 +7,7 @@ change that is meant, look at what differs and write it anew:
     GOLDEN=write .venv/bin/python -m pytest tests/tools/test_golden.py
 """
 
+import ast
 import json
 import os
 import shutil
@@ -37,7 +38,7 @@ from sitegen.media.manifest import (
     record_to_json,
 )
 from tests.support.calling import make_figure
-from tests.support.paths import ROOT, TESTS
+from tests.support.paths import MAKERS, ROOT, TESTS
 
 GOLDEN = TESTS / "golden"
 DIGESTS = GOLDEN / "digests.json"
@@ -78,6 +79,42 @@ def test_what_keys_hold() -> None:
             recipe = figure.spec.recipe
             found[f"{kind} {name}"] = f"{recipe} {canonical_json(spec_json(figure))}"
     expect("specs", found)
+
+
+def test_code_that_makes_files() -> None:
+    """Code that makes figures' files changes with a raised `recipe`, or leaves their bytes equal.
+
+    Every number in a drawing function decides pixels, and the constants in keys are not all of
+    them. Comments, docstrings and the layout of the code are no part of the digest.
+    """
+    found = {path.relative_to(ROOT).as_posix(): code_digest(path) for path in MAKERS}
+    fonts = sorted((ROOT / "sitegen/media/fonts").iterdir())
+    found |= {path.relative_to(ROOT).as_posix(): digest(path) for path in fonts}
+    changed = [] if WRITING else sorted(set(found.items()) ^ set(known()["makers"].items()))
+    assert not changed, (
+        f"{sorted(dict(changed))}: if a file of a figure has other bytes now, raise `recipe` of "
+        "its kind; if none has, render each kind before and after and compare. Then GOLDEN=write"
+    )
+    expect("makers", found)
+
+
+def code_digest(path: Path) -> str:
+    """The digest of a module's code, the same for every Python."""
+    return digest_bytes(canonical_json(shape(ast.parse(path.read_text("utf-8")))).encode())
+
+
+def shape(node: object) -> object:
+    """What a node of the syntax tree says, without docstrings and without what is empty."""
+    if isinstance(node, list):
+        words = (
+            isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant) for each in node
+        )
+        return [shape(each) for each, text in zip(node, words, strict=True) if not text]
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    told = {name: value for name, value in ast.iter_fields(node) if value not in (None, [])}
+    told.pop("is_lazy", None)  # of imports, from Python 3.15
+    return [type(node).__name__, {name: shape(value) for name, value in told.items()}]
 
 
 def test_records_and_manifest() -> None:
