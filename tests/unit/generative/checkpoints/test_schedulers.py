@@ -98,6 +98,12 @@ CASES = [
     # σ and timesteps as rounded to float32; in float64 the last images differ by 1.4e-4 and more.
     ("HeunDiscrete", {"prediction_type": "sample", "clip_sample": True, **THOUSAND}, 3),
     ("HeunDiscrete", {"prediction_type": "v_prediction", "clip_sample": True, **THOUSAND}, 3),
+    # The first timestep is just below 49, and cast to 48; in float64 it is 49.
+    (
+        "DPMSolverMultistep",
+        {**SOLVER[4], "prediction_type": "sample", "num_train_timesteps": 50},
+        2,
+    ),
     ("FlowMatchEulerDiscrete", {}, 9),
     ("FlowMatchEulerDiscrete", {"shift": 3.0}, 20),
 ]
