@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Page
 
 from sitegen.builder.pipeline import build
@@ -11,6 +12,7 @@ from sitegen.builder.render import FigureRenderer
 from tests.support.browsing import until
 from tests.support.builders import CPU, write_site
 from tests.support.paths import ROOT
+from tests.support.quick import SHORTER
 from tests.support.reporters import Silent
 from tests.support.tinymodel import write_flow, write_model
 
@@ -84,7 +86,10 @@ def site_of_maps(root: Path) -> Path:
     write_model(root / "tiny")
     write_flow(root / "flow")
     shutil.copytree(ROOT / "models" / "mnist", root / "models" / "mnist")
-    build(root / "site.toml", BuildOptions(CPU), FigureRenderer, Silent())
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in SHORTER.items():
+            patch.setattr(name, value)
+        build(root / "site.toml", BuildOptions(CPU), FigureRenderer, Silent())
     return root / "build"
 
 

@@ -4,6 +4,8 @@ from importlib import import_module
 from typing import Any
 
 SHORTER: dict[str, Any] = {
+    "sitegen.figures.atlas.sample.ENDING": 0.05,
+    "sitegen.figures.atlas.sample.FRAMES": 4,
     "sitegen.figures.clips.OPENING": 0.05,
     "sitegen.figures.clips.ENDING": 0.05,
     "sitegen.figures.hierarchy.SECONDS": 0.4,

@@ -139,6 +139,7 @@ def test_estimate(sources: Sources, tmp_path: Path, name: str) -> None:
     assert evaluations(spec, [models[name].card]) == (sum(counts),)
 
 
+@pytest.mark.usefixtures("small_clips")
 def test_files(sources: Sources, sampler: Sampler, tmp_path: Path) -> None:
     """The prepared maps hold each tile in its place, and the zoom ends with the target's image."""
     made = job(sources, "atlas", columns=2, seed=4)
