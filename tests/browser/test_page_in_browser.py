@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page
 
 from sitegen.deploy.check import check_folder
 from tests.browser.conftest import Look
@@ -167,18 +167,6 @@ FILL = """list => {
     other.firstElementChild.removeAttribute('aria-current');
     for (let n = 1; n < 11; n++) list.prepend(other.cloneNode(true));
 }"""
-
-
-def test_menu_of_many_pages(look: Look) -> None:
-    """Where there is room, all pages stand in a side bar, which scrolls by itself."""
-    with look("second/", width=1100) as page:
-        for _ in range(6):
-            page.locator(".menu ul").evaluate(FILL)
-        expect(page.locator(".menu .fold")).to_be_hidden()
-        menu, text = box_of(page.locator(".menu")), box_of(page.locator("main > p").first)
-        assert menu["x"] + menu["width"] < text["x"]
-        assert menu["height"] <= 800
-        assert page.locator(".menu a").count() > 50
 
 
 def test_menu_that_unfolds(look: Look) -> None:

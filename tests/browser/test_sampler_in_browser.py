@@ -218,21 +218,6 @@ def test_other_details(browser: Browser, address: str) -> None:
             assert np.array_equal(seen(again), other)
 
 
-def test_another_brightness(browser: Browser, address: str) -> None:
-    """The flat start is brighter, and so is the picture, whose shape its noise keeps."""
-    with drawn(browser, address, f"#figure=own&picture={SEED}.0") as page:
-        before = seen(page).astype(float)
-        show_tab(page, "Start")
-        start = page.locator(".sampler-start")
-        least, most = (float(start.get_attribute(name) or "") for name in ("min", "max"))
-        assert 0 < least < float(start.input_value()) < most < 1
-        start.fill(f"{float(start.input_value()) + 0.01:.3f}")
-        wait_for_kept(page, 2)
-        after = seen(page).astype(float)
-        assert after.mean() > before.mean() + 2
-        assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.7
-
-
 TABS = "Class", "Drawn so far", "Start", "Mix two"
 
 
@@ -419,21 +404,6 @@ def test_by_keyboard_alone(browser: Browser, address: str) -> None:
         page.locator(".sampler-new").focus()
         page.keyboard.press("Enter")
         wait(page)
-
-
-def test_stopped_before_the_model_has_come(browser: Browser, drawing_site: Path) -> None:
-    """Escape says so, and shows no controls of a picture that is not there; a press draws one."""
-    controls = "!document.querySelector('.sampler-more').inert"
-    with serving(drawing_site) as served, opened(browser, served) as page:
-        with page.expect_event("worker"):
-            page.locator(".sampler-new").press("Enter")
-        page.keyboard.press("Escape")
-        assert page.locator(".sampler-told").inner_text() == "Stopped."
-        until(page, "document.querySelector('.sampler-start').max !== '1'")  # it has come
-        assert not page.evaluate(controls)
-        page.locator(".sampler-new").press("Enter")
-        wait(page)
-        assert page.evaluate(controls)
 
 
 def test_little_motion(browser: Browser, address: str, wanted: NDArray[np.uint8]) -> None:

@@ -21,7 +21,7 @@ from tests.support.builders import CPU, write_site
 from tests.support.drawing import SITE, wait
 from tests.support.reporters import Silent
 from tests.support.serving import serving
-from tests.support.tinymodel import on_one_thread, write_flow, write_model
+from tests.support.tinymodel import on_one_thread, write_flow
 
 UNET: dict[str, Any] = {
     "num_classes": 4, "norm_groups": 8, "labels": LabelsConfig(("cat", "dog", "owl")),
@@ -76,27 +76,3 @@ def test_class_and_guidance(browser: Browser, tmp_path: Path) -> None:
             (picture,) = parse_qs(urlsplit(page.url).fragment)["picture"]
             assert picture.endswith(".0!2")
     assert html_faults(tmp_path / "build" / "index.html") == ""
-
-
-@pytest.mark.parametrize("width", [320, 390, 1280])
-def test_nothing_moves_when_the_model_takes_labels(
-    browser: Browser, tmp_path: Path, width: int
-) -> None:
-    """What follows stays where it is when a visitor goes from a model to one with labels."""
-    write_model(tmp_path / "models" / "mnist")
-    write_model(tmp_path / "models" / "heat", **UNET)
-    page_text = '{{ sampler("mnist", also="heat", count=1, caption="c", id="own") }}\n'
-    config = write_site(
-        tmp_path, page_text + "\nBelow.\n", SITE + '[models.heat]\npath = "models/heat"\n'
-    )
-    build(config, BuildOptions(CPU), FigureRenderer, Silent())
-    below = "document.querySelector('main > p:last-of-type').getBoundingClientRect().top + scrollY"
-    with (
-        serving(tmp_path / "build") as served,
-        opened(browser, served, viewport={"width": width, "height": 800}) as page,
-    ):
-        page.locator(".sampler.live").first.wait_for()
-        before = page.evaluate(below)
-        page.locator("#own .sampler-choices input").nth(1).check()
-        assert page.locator("#own .sampler-labels").is_visible()
-        assert abs(page.evaluate(below) - before) <= 1

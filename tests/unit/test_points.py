@@ -1,7 +1,6 @@
 """Recordings of points in the plane, and the pictures of them."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -87,21 +86,6 @@ def test_recording(tmp_path: Path) -> None:
     assert fault == "count = 36: all points are in one picture; give count=1"
     (fault,) = make_figure("spectra", ("run",), {"count": 1}, place).spec.unmet([card])
     assert fault == "needs images; run has points in the plane"
-
-
-@pytest.mark.parametrize(
-    ("states", "more", "fault"),
-    [
-        (np.zeros((3, 1, 4, 4)), {"velocity": np.zeros((3, 1, 4, 4))}, "only points"),
-        (np.zeros((3, 2)), {"velocity": np.zeros((2, 2))}, "velocity is"),
-        (np.full((3, 2), np.nan), {}, "not finite"),
-        (np.zeros((3, 3)), {}, r"it must be \(N, C, H, W\)"),
-    ],
-)
-def test_faults(tmp_path: Path, states: Any, more: dict[str, Any], fault: str) -> None:
-    """What is no point is refused where it is recorded."""
-    with record(tmp_path / "plane.npz") as rec, pytest.raises(ValueError, match=fault):
-        rec(0, states, **more)
 
 
 def test_points_do_not_split(tmp_path: Path) -> None:

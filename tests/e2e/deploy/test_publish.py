@@ -228,3 +228,19 @@ def test_address(tmp_path: Path, url: str, address: str | None) -> None:
     assert pages_address(load_site(config), url) == address
     config.write_text(SITE.format('base_url = "https://a.org/b/"\n'))
     assert pages_address(load_site(config), url) == "https://a.org/b/"
+
+
+def test_a_commit_that_fails(paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failure of ghp-import pushes nothing and leaves no branch."""
+    hook = paper.root / ".git/hooks/reference-transaction"
+    hook.write_text(
+        '#!/bin/sh\n[ "$1" = prepared ] && grep -Eq " [0-9a-f]*[1-9a-f][0-9a-f]* .*sitegen-p" '
+        "&& exit 1; exit 0\n"
+    )
+    hook.chmod(0o755)
+    paper.refused("could not make a commit of")
+    hook.unlink()
+    git(paper.root, "branch", "sitegen-publish", "main")  # of a publish that was killed
+    paper.publish()
+    assert git(paper.root, "branch", "--list", "sitegen-publish") == ""
+    assert git(paper.bare, "rev-list", "--count", PAGES) == "1"

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from sitegen.cli.console import Console
+from sitegen.core import compute
 from sitegen.core.errors import ConfigError, PlatformError, RefusedError
 from sitegen.core.files import digest
 from sitegen.core.progress import megabytes
@@ -24,7 +26,7 @@ from sitegen.generative.process.dissipation import heat_of
 from sitegen.generative.training import duration
 from sitegen.generative.training.train import Run
 from sitegen.models import training
-from sitegen.models.training import Prepared, TrainOptions, train_model
+from sitegen.models.training import Prepared, TrainOptions, train_model, training_precision
 from tests.support.builders import traces
 
 MODEL = ("weights.safetensors", "prior.safetensors", "example.png", "model.toml")
@@ -253,3 +255,15 @@ def test_mistakes(pictures: Path) -> None:
     for data, changes, error, message in cases:
         with pytest.raises(error, match=message):
             prepare(data, **changes)
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_precision(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, native: bool) -> None:
+    """Auto is what processor or GPU computes in itself, and cannot only imitate."""
+    (tmp_path / "cpuinfo").write_text(f"flags: {'amx_bf16' if native else ''}")
+    monkeypatch.setattr(compute, "CPUINFO", tmp_path / "cpuinfo")
+    supported = lambda including_emulation=True: native or including_emulation  # noqa: E731
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    for device in ("cpu", "cuda:0"):
+        assert training_precision("auto", device) == ("bfloat16" if native else "float32")
+    assert training_precision("bfloat16", "cpu") == "bfloat16"

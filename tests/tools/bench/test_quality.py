@@ -1,6 +1,5 @@
-"""Real images pass, failures show where they should, and interpolations are measured."""
+"""Real images pass, and failures show where they should."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,14 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from bench import interpolation
 from bench.judging.classifier import classifier_for
 from bench.judging.images import Quality, Samples, judge_samples
 from bench.judging.mnist import as_floats, read_dataset
 from bench.judging.spectra import Images
 from sitegen.generative.card.card import BlurSchedule
 from sitegen.generative.maths.heat import dissipate
-from tests.support.tinymodel import write_ddpm, write_model
 
 SIGMAS = BlurSchedule.log_spaced(4, 0.5, 20).sigmas
 Judging = Callable[[Samples], Quality]
@@ -74,28 +71,3 @@ def test_failures_show(judged: Judging, train_images: Images) -> None:
     assert flat.log_spectral_distance > 1
     assert flat.variance_ratio < 0.5
     assert min(one.feature_fid, flat.feature_fid) > 10 * real.feature_fid
-
-
-def test_command_for_interpolations(
-    tmp_path: Path, data_folder: Path, cache: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """IHDM, control and baselines, with intervals and paired differences, twice alike."""
-    heat = write_model(tmp_path / "heat", image_size=28)
-    noise = write_ddpm(tmp_path / "noise", image_size=28)
-    asked = ["--data", str(data_folder), "--cache", str(cache), "--pairs", "3", "--points", "4"]
-    for name in ("a.json", "b.json"):
-        output = str(tmp_path / name)
-        interpolation.main([str(heat), str(noise), *asked, "--ddim-steps", "2", "--json", output])
-    table = capsys.readouterr().out
-    head = "| 3 pairs, 4 points | IHDM | blend | DDPM | DDIM | IHDM − DDPM | IHDM − DDIM |\n"
-    assert table.startswith(head)
-    assert "| confident share |" in table
-    numbers = json.loads((tmp_path / "a.json").read_text())
-    assert numbers == json.loads((tmp_path / "b.json").read_text())
-    assert set(numbers) == {"IHDM", "blend", "DDPM", "DDIM", "IHDM − DDPM", "IHDM − DDIM"}
-    assert set(numbers["IHDM"]["peak"]) == {"median", "low", "high"}
-    assert numbers["blend"]["peak"]["median"] == pytest.approx(1, abs=1e-3)
-    interpolation.main([str(heat), *asked])
-    assert capsys.readouterr().out.startswith("| 3 pairs, 4 points | IHDM | blend |\n")
-    interpolation.main([str(heat), "--pairs", "3", "--points", "4"])  # no classifier
-    assert capsys.readouterr().out.count("\n") == 5

@@ -5,9 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from sitegen.core.errors import ConfigError, TargetError
-from sitegen.figures.base import Figure
-from sitegen.media.manifest import RenderJob
+from sitegen.core.errors import ConfigError
 from tests.support.builders import INDEX, Builder, traces, write_page, write_site
 from tests.support.fabricated import MP4
 
@@ -69,16 +67,3 @@ def test_files_are_copied(site: Builder) -> None:
     site.refused(ConfigError, r"index.md:5: image\(…\): file = .* no such file")
     assert site.renderer.jobs == []
     assert traces(site.output) == whole
-
-
-def test_changed_while_it_was_built(site: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that is not any more what was checked is not published."""
-    render_job = site.renderer.render_job
-
-    def changing(figure: Figure) -> RenderJob:
-        (site.root / "talk.mp4").write_bytes(b"other")
-        return render_job(figure)
-
-    monkeypatch.setattr(site.renderer, "render_job", changing)
-    site.refused(TargetError, r"talk.mp4: damaged, or changed during the build")
-    assert not site.output.exists()

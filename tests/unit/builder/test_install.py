@@ -1,5 +1,6 @@
 """The built folder is replaced as a whole or not at all, and only if sitegen built it."""
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -134,3 +135,39 @@ def test_leftovers_of_a_kill(tree: Tree, output: Path) -> None:
     assert remove_folder(output)
     assert not remove_folder(output)
     assert sorted(os.listdir(output.parent)) == ["object"]
+
+
+@pytest.mark.parametrize("name", ["rename", "write_bytes"])
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left"), KeyboardInterrupt()])
+def test_interrupted_at_any_call(
+    tree: Tree,
+    output: Path,
+    name: str,
+    error: BaseException,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whenever the disk refuses or a signal arrives, the old site stays under its name."""
+    install(tree, output)
+    whole, function = tree_hash(output), getattr(Path, name)
+    for number in range(9):
+        calls = 0
+
+        def failing(self: Path, argument: object, number: int = number) -> object:
+            nonlocal calls
+            calls += 1
+            if calls == number + 1:
+                raise error
+            return function(self, argument)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, name, failing)
+            try:
+                install({**tree, "index.html": b"other"}, output)
+            except (PlatformError, KeyboardInterrupt):
+                assert tree_hash(output) == whole
+            else:
+                break
+        assert temporaries(output.parent) == []
+    else:
+        raise AssertionError
+    assert number > 1

@@ -56,9 +56,10 @@ def test_what_is_markdown(text: str, shown: str) -> None:
         ("A\n{% if x %}\nB\n", 3, "innermost block that needs to be closed is 'if'"),
         ("A\n{{ process(“mnist”) }}", 2, "unexpected char '“'"),
         ("{% set site = 1 %}{{ site.x.y }}", 1, "has no attribute 'x'"),
+        ("{{ trajectories(a=1, a=2) }}", None, "keyword argument repeated"),
     ],
 )  # fmt: skip
-def test_faults(text: str, line: int, reason: str) -> None:
+def test_faults(text: str, line: int | None, reason: str) -> None:
     """What an author can get wrong has its line, the reason and a hint."""
     at, why = fault(text, trajectories=lambda *args: "", site={"title": "T"})
     assert at == line

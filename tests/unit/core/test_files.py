@@ -3,13 +3,14 @@
 import errno
 import hashlib
 import os
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from hypothesis import strategies as st
 
 from sitegen.core import files
-from sitegen.core.errors import LockedError, PlatformError
+from sitegen.core.errors import PlatformError
 
 
 def names(folder: Path) -> set[str]:
@@ -29,9 +30,6 @@ def test_what_a_file_is(tmp_path: Path) -> None:
             files.canonical_json([float(number)])
     with pytest.raises(TypeError):
         files.canonical_json({"a": object()})
-
-
-numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 
 
 def test_write_atomic(tmp_path: Path) -> None:
@@ -72,14 +70,9 @@ def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -
     assert (path.read_bytes(), names(tmp_path)) == (b"old", {"a"})
 
 
-def test_lock(tmp_path: Path) -> None:
-    """A lock is exclusive, is refused at once, and is released after an error."""
-    path = tmp_path / "cache" / "lock"
-    with files.lock(path), pytest.raises(LockedError, match="another sitegen"), files.lock(path):
-        pass
-    with pytest.raises(FileNotFoundError), files.lock(path):
-        (tmp_path / "missing").read_bytes()
-    with files.lock(path):
-        assert path.is_file()
-    with pytest.raises(PlatformError, match="cannot lock"), files.lock(path / "inside"):
-        pass
+def test_require_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk is named with its folder, and one with space is not."""
+    files.require_space(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=9))
+    with pytest.raises(PlatformError, match=f"{tmp_path}: No space left on device; free some"):
+        files.require_space(tmp_path)

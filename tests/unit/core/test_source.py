@@ -3,16 +3,18 @@
 import json
 import os
 import re
+import tomllib
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from sitegen.core.errors import ConfigError
 from sitegen.core.source import (
     KeyPath,
-    parse_toml,
     raised_at,
     read_text,
+    toml_lines,
 )
 
 
@@ -52,21 +54,6 @@ def test_not_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         read_text(tmp_path / "x")
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ('a = 1\ntitle = "X\nb = 2', r"a.toml:2: is not TOML: Illegal character '\\n'"),
-        ("a = 1\ntitle = “X”", "a.toml:2: is not TOML: Invalid value"),
-        ("a = 1\n[b", "a.toml:2: is not TOML: "),
-        ("a = " + "9" * 5000, "a.toml: is not TOML: Exceeds the limit"),
-    ],
-)
-def test_no_toml(text: str, words: str) -> None:
-    """What is no TOML is reported with its line."""
-    with pytest.raises(ConfigError, match=words):
-        parse_toml(text, "a.toml")
-
-
 def test_raised_at() -> None:
     """The author's line is named, else that of a package, not of what the package calls."""
     with pytest.raises(json.JSONDecodeError) as caught:
@@ -76,3 +63,13 @@ def test_raised_at() -> None:
     inside = caught.value.with_traceback(caught.value.__traceback__.tb_next)
     assert re.fullmatch(r" \(.*/json/__init__\.py:\d+\)", raised_at(inside))
     assert raised_at(KeyError("x")) == ""
+
+
+def test_long_lists_are_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list of a number a line, as in cards, is not parsed again for each of its lines."""
+    parse = Mock(wraps=tomllib.loads)
+    monkeypatch.setattr(tomllib, "loads", parse)
+    rows = "".join(f"  {each}.5,  # [its unit\n" for each in range(900))
+    lines = toml_lines(f"a = [\n{rows}]\nb = 1\n[c]\n")
+    assert (lines["a",], lines["a", 899], lines["b",], lines["c",]) == (1, 1, 903, 904)
+    assert parse.call_count < 10

@@ -35,6 +35,7 @@ GOOD = {
     "mail": '<a href="mailto:a@example.org">x</a>',
     "data": '<img alt="" src="data:image/gif;base64,R0lGODlhAQABAAAAADs=">',
     "another of our sites": '<a href="https://name.github.io/other/">x</a>',
+    "root without its slash": '<a href="https://name.github.io/paper">x</a>',
     "home of our host": '<a href="https://name.github.io/">x</a>',
     "subtitles": '<video aria-label="x"><track src="data.zip"></video>',
     "like a local server": '<a href="https://localhost.org/">x</a>',

@@ -12,7 +12,6 @@ from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import ConfigError
 from sitegen.figures.base import Figure, evaluations, spec_json
 from sitegen.figures.clips import captioned, grid_job
-from sitegen.figures.hierarchy import tree_cells
 from sitegen.generative.card.card import ModelCard, read_card
 from sitegen.generative.card.labels import Condition, LabelsConfig
 from sitegen.generative.data.recording import open_recording, recorded_card
@@ -125,17 +124,6 @@ def test_other_faults() -> None:
     assert "two different samples for each row, or two labels" in found
 
 
-def test_key() -> None:
-    """Labels and guidance are in the key, and figures without have the keys that they had."""
-    plain = spec_json(call("trajectories"))
-    assert not {"labels", "guidance"} & plain.keys()
-    assert spec_json(call("trajectories", labels=1)) == plain | {"labels": (1,)}
-    both = spec_json(call("trajectories", labels="cat", guidance=0.5))
-    assert both == plain | {"labels": ("cat",), "guidance": 0.5}
-    figure = call("trajectories", labels="cat", guidance=0.5)
-    assert evaluations(figure.spec, [CARD]) == (2 * 36 * CARD.steps,)
-
-
 def test_a_row_of_all_classes(sampler: Sampler) -> None:
     """Its pictures are one sample with each label, from one start if that is shared."""
     numbers = (4, 4, 4)
@@ -200,23 +188,6 @@ def test_texts_of_a_call(kind: str, arguments: dict[str, Any], count: int) -> No
     assert spec_json(figure) == spec_json(call(kind, **arguments)) | {"texts": tuple(texts)}
     faults = call(kind, texts=["one"], **arguments).spec.unmet(cards)
     assert f"texts: 1 for {count} samples; give one for each" in faults
-
-
-def test_texts_of_a_drawing() -> None:
-    """A figure without samples in cells has no texts."""
-    with pytest.raises(ConfigError, match=r"process\(…\): texts") as error:
-        call("process", texts=["one"])
-    assert '"texts"' not in str(error.value)  # as an argument that was meant
-
-
-def test_texts_of_a_tree() -> None:
-    """They are under its leaves, and the arrow to each second leaf is below them."""
-    cells = tree_cells(CARD, (3, 2), (), ("a", "b", "c", "a long text of five lines" * 5))
-    assert cells.texts[:4] == ("", "", "", "a")
-    assert cells.lines == 3
-    even, odd = cells.nodes[3:5]
-    assert odd.y + (cells.height - cells.strip) / 2 > even.y + cells.height
-    assert cells.nodes[5].y > even.y + cells.height
 
 
 def test_lines_of_a_text() -> None:

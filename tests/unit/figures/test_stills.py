@@ -10,8 +10,6 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from markupsafe import Markup
 from PIL import Image
 
@@ -191,15 +189,3 @@ def test_numbers_and_axes() -> None:
     clip = next(each for each in axes if each.tag == "clipPath")
     assert clip.get("id") == "panel"
     assert [each.text for each in axes.iter("text")] == ["0", "5", "x", "y"]
-
-
-@given(st.floats(-12, 12), st.floats(0.01, 12))
-def test_decades(start: float, span: float) -> None:
-    """They enclose the values, and label few of their whole powers of ten."""
-    low, high = 10.0**start, 10.0 ** (start + span)
-    axis = decades("Power", low, high)
-    assert axis.low <= low * (1 + 1e-9)
-    assert axis.high >= high * (1 - 1e-9)
-    assert 1 <= sum(bool(words) for _, words in axis.ticks) <= 7
-    assert axis.share(axis.ticks[0][0]) == pytest.approx(0)
-    assert axis.share(axis.ticks[-1][0]) == pytest.approx(1)

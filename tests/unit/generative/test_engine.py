@@ -10,12 +10,10 @@ import torch
 from torch import Tensor
 
 from sitegen.core.compute import Precision
-from sitegen.core.errors import PlatformError
 from sitegen.generative.engine import (
     Captured,
     Parts,
     choose_engines,
-    memory_errors,
 )
 from sitegen.generative.process.model import Model
 from tests.support.making import random_unet, small_card
@@ -66,37 +64,3 @@ def test_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     choose_engines(chosen)
     engine = chosen.engines[0]
     assert isinstance(engine, Captured)
-
-
-TORCH = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 160563200 bytes. Error"
-FULL: list[tuple[Exception, str]] = [
-    (RuntimeError(f"[enforce fail at alloc_cpu.cpp:127] err == 0. {TORCH} code 12"), "160563200 b"),
-    (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0"), "2.00 GiB"),
-    (RuntimeError("DefaultCPUAllocator: not enough memory: you"), ""),
-    (RuntimeError("could not create a primitive"), ""),
-    (MemoryError("Unable to allocate 74.5 GiB for an array with shape (9,)"), "74.5 GiB"),
-]
-ROWS = torch.arange(7.0)[:, None, None, None].expand(7, 1, 2, 2).contiguous()
-NUMBERS = torch.arange(1, 8)
-
-
-@pytest.mark.parametrize(("error", "requested"), FULL, ids=[str(error) for error, _ in FULL])
-def test_exhausted_memory(error: Exception, requested: str) -> None:
-    """Exit code 4, what was being done, and the size requested where the library has it."""
-    doing, message = "computing level 3", "out of memory.* while computing level 3"
-    with pytest.raises(PlatformError, match=message) as raised, memory_errors(doing):
-        raise error
-    assert raised.value.__cause__ is error
-    assert requested in str(raised.value)
-    assert ("requested" in str(raised.value)) == bool(requested)
-
-
-def test_a_part_that_is_too_much() -> None:
-    """The library's own exception arrives, also from a worker."""
-
-    def engine(x: Tensor, levels: Tensor) -> Tensor:
-        raise MemoryError("Unable to allocate 1.00 TiB for an array")
-
-    message = r"out of memory \(1.00 TiB requested\) while computing level 3"
-    with pytest.raises(PlatformError, match=message), memory_errors("computing level 3"):
-        Parts(engine, 2, cores=2)(ROWS, NUMBERS)

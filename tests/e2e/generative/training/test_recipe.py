@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from sitegen.core.errors import PlatformError, RefusedError
-from sitegen.core.files import digest
+from sitegen.core.errors import LockedError, PlatformError, RefusedError
+from sitegen.core.files import digest, lock
 from sitegen.generative.card.card import ModelCard, read_card
 from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint
@@ -240,3 +240,9 @@ def test_small_card() -> None:
         assert made.schedule[100] == pytest.approx(size * 5 / 7)
         assert (heat_of(made).parameterization, made.bands) == ("preconditioned", ())
     assert not recipe.small_card(28, 1, 49).bands
+
+
+def test_two_at_once(tmp_path: Path) -> None:
+    """A folder has one run at a time."""
+    with lock(tmp_path / recipe.LOCK_NAME), pytest.raises(LockedError, match="another sitegen"):
+        trained(preconditioned(), training(tmp_path))

@@ -1,6 +1,7 @@
 """A run learns and goes on bit by bit, also after kill -9."""
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from sitegen.generative.training import train
 from sitegen.generative.training.loss import draw_levels, level_density, loss_per_image
 from sitegen.generative.training.options import TrainingOptions
 from sitegen.generative.training.recipe import as_ddpm, as_flow
-from sitegen.generative.training.train import Progress, Run, Training
+from sitegen.generative.training.train import Progress, Run, Timer, Training
 from tests.support.lessons import cascade_card, images
 from tests.support.making import narrowed, random_unet, small_card
 
@@ -213,3 +214,15 @@ def test_another_run(tmp_path: Path) -> None:
         torch.save({**state, part: {}}, path)
         with pytest.raises(RefusedError, match="damaged"):
             start(tmp_path).restore()
+
+
+def test_saves_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As often as the options say, and once at the end; the first time comes early."""
+    for every, wanted in ((0.0, 6), (1e9, 1)):
+        run = start(tmp_path / f"run{every}", replace(OPTIONS, save_every_s=every))
+        monkeypatch.setattr(run, "save", save := Mock())
+        run.advance_to_end(SILENT)
+        assert save.call_count == wanted
+    monkeypatch.setattr(time, "monotonic", Mock(side_effect=[0.0, 9.0, 10.0, 100.0, 129.0, 130.0]))
+    due = Timer(120, 10)
+    assert [due() for _ in range(5)] == [False, True, False, False, True]
