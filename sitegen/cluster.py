@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import signal
@@ -21,6 +22,7 @@ import uuid
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,7 +43,6 @@ from sitegen.core.files import platform_errors, temporary_folder
 from sitegen.core.installed import DISTRIBUTION
 from sitegen.core.progress import Reporter
 from sitegen.core.urls import scheduler_fault
-from sitegen.generative.process.base import ProcessCard
 from sitegen.models.registry import ModelSource
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sitegen.generative.maths.noise import Noise
+    from sitegen.generative.process.model import CardModel
     from sitegen.generative.process.protocol import GenerativeProcess
     from sitegen.sampling.models import Executor
     from sitegen.sampling.trajectory import Part, Shown
@@ -59,17 +61,9 @@ Levels = list[tuple[int, NDArray[np.float32]]]
 CONNECT_S = 5.0
 """Seconds to wait for a scheduler's first answer."""
 PATIENCE_S = 60.0
-"""Seconds that a build continues without any worker, since new ones may join."""
-SILENCE_S = 60.0
-"""Seconds to wait for an answer of a scheduler that answered before."""
+"""Seconds that a build waits for a worker, since new ones may join, or for a silent scheduler."""
 LOOK_S = 0.5
 """Seconds between two checks for the scheduler and its workers."""
-RETRIES = 2
-"""Number of times that dask repeats a part whose computation raised an exception."""
-MODELS = 4
-"""Maximum number of models that a worker keeps."""
-_models: dict[tuple[object, ...], Any] = {}
-"""Models of a worker by the digests of their weights and cards, and their devices."""
 _loading = threading.Lock()
 
 
@@ -88,9 +82,7 @@ def open_cluster(
         raise ConfigError(f"--distributed {address}: {fault}")
     try:
         from distributed import Client, LocalCluster
-    except ModuleNotFoundError as error:
-        if error.name not in ("dask", "distributed"):
-            raise
+    except ModuleNotFoundError:
         advice = "dask.distributed is not installed here, and --distributed needs it: "
         raise PlatformError(f"{advice}`pip install 'dask[distributed]'`") from None
     for name in [name for name in logging.root.manager.loggerDict if name.startswith("distrib")]:
@@ -164,25 +156,23 @@ class Cluster:
         self, client: Client, address: str, report: Reporter, requested: tuple[str, str]
     ) -> None:
         self._client, self._address, self._report = client, address, report
-        self._requested = requested
         self._weights: dict[str, Future] = {}
-        self._compared: set[str] = set()
         with self._scheduler_errors():
             with contextlib.suppress(TimeoutError):
                 client.wait_for_workers(1, timeout=PATIENCE_S)
-            workers = self._compare()
-        self.size = len(workers)
-        devices = sorted({worker["device"].partition(":")[0] for worker in workers})
-        if not devices:
-            raise PlatformError(
-                f"the cluster at {address} has no worker; start some (`dask worker {address}`) "
-                "and build again"
+            found = client.run(resolve_target, *requested, versions(), on_error="return")
+        for worker, target in found.items():
+            if isinstance(target, Exception):
+                raise RefusedError(f"worker {worker}: {target}")
+        if not found:
+            raise self._without_workers()
+        self.size, targets = len(found), set(found.values())
+        if len(targets) > 1:
+            kinds = " and ".join(sorted(f"{each.device} in {each.precision}" for each in targets))
+            raise RefusedError(
+                f"the workers at {address} compute on {kinds}; choose by --device and --precision"
             )
-        if len(devices) > 1:
-            kinds = " and ".join(devices)
-            raise RefusedError(f"the workers at {address} compute on {kinds}; choose by --device")
-        fast = all(worker["precision"] == "bfloat16" for worker in workers)
-        self.compute_target = ComputeTarget(devices[0], "bfloat16" if fast else "float32")
+        self.compute_target = targets.pop()
 
     def executor(self, source: ModelSource) -> Executor:
         """Return the executor that samples a model on the workers."""
@@ -196,22 +186,21 @@ class Cluster:
 
             with self._scheduler_errors():
                 # Not pure: a task of the same key may be left from a build that was interrupted.
-                options: Any = {"pure": False, "retries": RETRIES}
                 sha256 = source.weights_sha256
                 if sha256 not in self._weights:
                     with platform_errors(source.weights, "read"):
-                        weights = sha256, source.weights.name, source.weights.read_bytes()
-                    self._weights[sha256] = self._client.submit(tuple, weights, **options)
+                        weights = source.weights.read_bytes()
+                    self._weights[sha256] = self._client.submit(bytes, weights, pure=False)
                 futures = self._client.map(
                     compute_part,
                     [part.with_model(None) for part in parts(process, start, noise)],
                     weights=self._weights[sha256],
-                    name=source.name,
-                    card=source.card,
+                    source=source,
                     target=self.compute_target,
+                    expected=versions(),
                     show=show,
                     key=f"sitegen-{source.name}-{uuid.uuid4().hex}",
-                    **options,
+                    pure=False,
                 )
             # Parts arrive one after the other, with all of their levels, and a clip needs all parts
             # of a level: files hold them, so that memory does not grow with the levels.
@@ -238,26 +227,15 @@ class Cluster:
         Raises the error of the task; PlatformError if the scheduler or all workers are gone for too
         long.
         """
-        from distributed import wait
-
         last_seen = time.monotonic()
         with self._scheduler_errors():
-            is_done = False
-            while not is_done:
-                with contextlib.suppress(TimeoutError), self._client.as_current():
-                    wait([future], timeout=LOOK_S)
-                # Before the workers, so that the one that computed the part is among them.
-                is_done = future.done()
-                workers = self._client.nthreads(callback_timeout=SILENCE_S)
-                if not workers.keys() <= self._compared:
-                    self._compare()
-                if workers:
+            while not future.done():
+                with contextlib.suppress(TimeoutError):
+                    future.exception(timeout=LOOK_S)
+                if self._client.nthreads(callback_timeout=PATIENCE_S):
                     last_seen = time.monotonic()
                 elif time.monotonic() - last_seen > PATIENCE_S:
-                    raise PlatformError(
-                        f"the cluster at {self._address} has had no worker for {PATIENCE_S:.0f} s; "
-                        f"start workers (`dask worker {self._address}`) and build again"
-                    )
+                    raise self._without_workers()
             error = future.exception()
             if error is None:
                 levels: Levels = future.result()
@@ -267,18 +245,11 @@ class Cluster:
         text = f"{type(error).__name__}: {error}"[:500]
         raise TargetError(f"a worker failed to compute a part of {name}: {text}")
 
-    def _compare(self) -> list[dict[str, str]]:
-        """Return the settings of the workers. Raises RefusedError for one of other versions."""
-        workers = self._client.run(settings, *self._requested)
-        self._compared, here = set(workers), settings("cpu", "float32")
-        for address, there in workers.items():
-            for name in here.keys() - {"device", "precision"}:
-                if there.get(name) != here[name]:
-                    raise RefusedError(
-                        f"worker {address} has {name} {there.get(name)}, not {here[name]}; install "
-                        "the same version there"
-                    )
-        return [*workers.values()]
+    def _without_workers(self) -> PlatformError:
+        return PlatformError(
+            f"the cluster at {self._address} has had no worker for {PATIENCE_S:.0f} s; start some "
+            f"(`dask worker {self._address}`) and build again"
+        )
 
     @contextlib.contextmanager
     def _scheduler_errors(self) -> Iterator[None]:
@@ -294,58 +265,57 @@ class Cluster:
             ) from error
 
 
-def settings(device: str, precision: str) -> dict[str, str]:
-    """Return what a worker would compute with, and the versions that decide an image's last bits.
-
-    Local parts of versions, as in 2.13+cpu, are left out, since they may differ.
-    """
-    device = resolve_device(device)
+def versions() -> dict[str, str]:
+    """Return the versions that decide an image's last bits; local parts, as in 2.13+cpu, do not."""
     packages = (DISTRIBUTION, "torch", "numpy")
-    return {
-        "device": device,
-        "precision": resolve_precision(precision, device),
-        "Python": "{}.{}".format(*sys.version_info),
-        **{name: metadata.version(name).partition("+")[0] for name in packages},
-    }
+    installed = {name: metadata.version(name).partition("+")[0] for name in packages}
+    return {"Python": "{}.{}".format(*sys.version_info), **installed}
+
+
+def resolve_target(device: str, precision: str, expected: dict[str, str]) -> ComputeTarget:
+    """Return what this worker computes with. Raises RefusedError if it has other versions."""
+    for name, version in versions().items():
+        if version != expected[name]:
+            advice = "install the same version on each worker"
+            raise RefusedError(f"{name} is {version} there, not {expected[name]}; {advice}")
+    device = resolve_device(device)
+    return ComputeTarget(device, resolve_precision(precision, device))
 
 
 def compute_part(
     part: Part,
-    weights: tuple[str, str, bytes],
-    name: str,
-    card: ProcessCard,
+    weights: bytes,
+    source: ModelSource,
     target: ComputeTarget,
+    expected: dict[str, str],
     show: Shown,
 ) -> Levels:
-    """Compute, on a worker, all levels of a part, whose process has no model yet.
-
-    weights: the digest, file name and content of the checkpoint
-    """
+    """Compute, on a worker, all levels of a part, whose process has no model yet."""
     import torch
     from distributed import get_worker
 
     from sitegen.generative import engine
-    from sitegen.sampling.models import load_network
     from sitegen.sampling.trajectory import shown
 
-    worker = get_worker()
+    # This worker may have joined after the others were compared.
+    target, worker = resolve_target(target.device, target.precision, expected), get_worker()
     # dask limits torch to one thread, which the engine takes for the number of cores.
     engine.CORES = max(engine.CORES, worker.state.nthreads)
     if target.device == "cuda" and isinstance(worker.name, int):  # a worker of this machine
         number = worker.name % torch.cuda.device_count()
         target = ComputeTarget(f"cuda:{number}", target.precision)
-    sha256, file, data = weights
-    key = sha256, card.digest, target
     # dask runs several tasks of a worker at once, in threads.
     with _loading:
-        if key not in _models:
-            if len(_models) == MODELS:
-                _models.pop(next(iter(_models)))
-            with temporary_folder(Path(tempfile.gettempdir())) as folder:
-                with platform_errors(folder):
-                    (folder / file).write_bytes(data)
-                _models[key] = load_network(ModelSource(name, card, folder / file, None), target)
-        model = _models[key]
-    return [
-        (level, images.cpu().numpy()) for level, images in shown([part.with_model(model)], show)
-    ]
+        part = part.with_model(_load(source, weights, target))
+    return [(level, images.cpu().numpy()) for level, images in shown([part], show)]
+
+
+@functools.lru_cache(maxsize=4)
+def _load(source: ModelSource, weights: bytes, target: ComputeTarget) -> CardModel:
+    from sitegen.sampling.models import load_network
+
+    with temporary_folder(Path(tempfile.gettempdir())) as folder:
+        file = folder / source.weights.name
+        with platform_errors(folder):
+            file.write_bytes(weights)
+        return load_network(replace(source, weights=file), target)

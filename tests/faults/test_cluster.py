@@ -202,22 +202,26 @@ def _children() -> list[str]:
 
 def test_workers_with_another_version(author: Author) -> None:
     """They are an error that names worker and versions."""
-    message = r"worker tcp://\S+ has sitegen-diffusion 9.9, not .*; install the same version there"
+    message = r"worker tcp://\S+: sitegen-diffusion is 9.9 there, not .*; install the same version"
     with clusters.cluster(None, clusters.other_version) as mixed:
         refused(author, RefusedError, message, mixed.address)
 
 
 def test_a_worker_with_another_version_that_joins_later(author: Author) -> None:
     """It is refused, too, though it was not there when versions were compared."""
-    message = r"worker tcp://\S+ has sitegen-diffusion 9.9, not .*; install the same version there"
+    message = "sitegen-diffusion is 9.9 there, not .*; install the same version on each worker"
     with clusters.cluster(clusters.slowly) as cluster:
-        joins = when_busy(cluster, lambda _: cluster.join(clusters.other_version))
-        with joins, pytest.raises(RefusedError, match=message):
+
+        def replace(busy: str) -> None:
+            cluster.join(clusters.other_version)
+            cluster.kill(busy)
+
+        with when_busy(cluster, replace), pytest.raises(RefusedError, match=message):
             author.build(cluster.address)
 
 
 def test_a_worker_whose_code_fails(author: Author) -> None:
-    """Dask repeats its parts; then the build ends with the exception."""
+    """The build ends with the exception."""
     with clusters.cluster(clusters.key_error) as cluster:
         message = "a worker failed to compute a part of tiny: KeyError: 20"
         refused(author, TargetError, message, cluster.address)
@@ -227,7 +231,7 @@ def test_there_is_no_worker(author: Author, monkeypatch: pytest.MonkeyPatch) -> 
     """At the start, and after the only one was killed, the build ends soon."""
     monkeypatch.setattr(clients, "PATIENCE_S", 0.5)
     with clusters.cluster() as empty:
-        refused(author, PlatformError, "has no worker; start some", empty.address)
+        refused(author, PlatformError, "has had no worker for 0 s; start some", empty.address)
     with clusters.cluster(clusters.slowly) as cluster, when_busy(cluster, cluster.kill):
         refused(author, PlatformError, "has had no worker for 0 s", cluster.address)
 
@@ -243,7 +247,7 @@ def test_the_scheduler_is_gone(author: Author) -> None:
 
 def test_the_scheduler_stands_still(author: Author, monkeypatch: pytest.MonkeyPatch) -> None:
     """A scheduler that was stopped in the middle of a build is not waited for without end."""
-    monkeypatch.setattr(clients, "SILENCE_S", 2.0)
+    monkeypatch.setattr(clients, "PATIENCE_S", 2.0)
     with clusters.cluster(clusters.slowly) as cluster:
         pid = cluster.scheduler.pid
         assert pid is not None

@@ -29,12 +29,8 @@ def other_version() -> None:
     """Let this worker's sitegen have another version."""
     import sitegen.cluster as module
 
-    settings = module.settings
-
-    def other(device: str, precision: str) -> dict[str, str]:
-        return {**settings(device, precision), "sitegen-diffusion": "9.9"}
-
-    module.settings = other
+    versions = module.versions()
+    module.versions = lambda: {**versions, "sitegen-diffusion": "9.9"}
 
 
 def slowly() -> None:
