@@ -17,8 +17,6 @@ import struct
 import sys
 import tempfile
 import threading
-import time
-import uuid
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
@@ -31,14 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sitegen.core.compute import ComputeTarget, resolve_device, resolve_precision
-from sitegen.core.errors import (
-    FAULTS,
-    ConfigError,
-    PlatformError,
-    RefusedError,
-    SitegenError,
-    TargetError,
-)
+from sitegen.core.errors import FAULTS, ConfigError, PlatformError, RefusedError, SitegenError
 from sitegen.core.files import platform_errors, temporary_folder
 from sitegen.core.installed import DISTRIBUTION
 from sitegen.core.progress import Reporter
@@ -55,15 +46,13 @@ if TYPE_CHECKING:
     from sitegen.sampling.models import Executor
     from sitegen.sampling.trajectory import Part, Shown
 
-Levels = list[tuple[int, NDArray[np.float32]]]
-"""The levels of a part of the samples, each with its displayed images (N, C, H, W)."""
+Levels = dict[str, NDArray[np.float32]]
+"""The displayed images (N, C, H, W) of a part of the samples at each level."""
 
 CONNECT_S = 5.0
-"""Seconds to wait for a scheduler's first answer."""
+"""Seconds to wait for a scheduler's first answer, and between two checks for workers."""
 PATIENCE_S = 60.0
 """Seconds that a build waits for a worker, since new ones may join, or for a silent scheduler."""
-LOOK_S = 0.5
-"""Seconds between two checks for the scheduler and its workers."""
 _loading = threading.Lock()
 
 
@@ -75,16 +64,13 @@ def open_cluster(
 
     requested: device and precision from the command line
     At the end of the block, the tasks of this build are cancelled, and its data removed. Raises
-    ConfigError for an invalid address, PlatformError if nothing answers there or dask is missing,
-    RefusedError if workers have other versions.
+    ConfigError for an invalid address, PlatformError if nothing answers there, RefusedError if
+    workers have other versions.
     """
     if (fault := scheduler_fault(address)) is not None:
         raise ConfigError(f"--distributed {address}: {fault}")
-    try:
-        from distributed import Client, LocalCluster
-    except ModuleNotFoundError:
-        advice = "dask.distributed is not installed here, and --distributed needs it: "
-        raise PlatformError(f"{advice}`pip install 'dask[distributed]'`") from None
+    from distributed import Client, LocalCluster
+
     for name in [name for name in logging.root.manager.loggerDict if name.startswith("distrib")]:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)  # sitegen reports these events
     # A checkpoint is part of the graph, so that dask can send it to a worker that joins later.
@@ -156,16 +142,12 @@ class Cluster:
         self, client: Client, address: str, report: Reporter, requested: tuple[str, str]
     ) -> None:
         self._client, self._address, self._report = client, address, report
-        self._weights: dict[str, Future] = {}
         with self._scheduler_errors():
-            with contextlib.suppress(TimeoutError):
-                client.wait_for_workers(1, timeout=PATIENCE_S)
+            self._wait_for_worker()
             found = client.run(resolve_target, *requested, versions(), on_error="return")
         for worker, target in found.items():
             if isinstance(target, Exception):
                 raise RefusedError(f"worker {worker}: {target}")
-        if not found:
-            raise self._without_workers()
         self.size, targets = len(found), set(found.values())
         if len(targets) > 1:
             kinds = " and ".join(sorted(f"{each.device} in {each.precision}" for each in targets))
@@ -176,6 +158,13 @@ class Cluster:
 
     def executor(self, source: ModelSource) -> Executor:
         """Return the executor that samples a model on the workers."""
+        with platform_errors(source.weights, "read"):
+            content = source.weights.read_bytes()
+        with self._scheduler_errors():
+            # dask sends a key once, though cards with other steps share the network. It estimates
+            # times by a key's first word, which is another one than that of the parts.
+            key = f"weights-{self._client.id}-{source.weights_sha256}"
+            weights = self._client.submit(bytes, content, key=key)
 
         def compute(
             process: GenerativeProcess, start: Tensor, noise: Noise | None, show: Shown
@@ -184,72 +173,61 @@ class Cluster:
 
             from sitegen.sampling.trajectory import parts
 
+            cut = [part.with_model(None) for part in parts(process, start, noise)]
             with self._scheduler_errors():
-                # Not pure: a task of the same key may be left from a build that was interrupted.
-                sha256 = source.weights_sha256
-                if sha256 not in self._weights:
-                    with platform_errors(source.weights, "read"):
-                        weights = source.weights.read_bytes()
-                    self._weights[sha256] = self._client.submit(bytes, weights, pure=False)
                 futures = self._client.map(
                     compute_part,
-                    [part.with_model(None) for part in parts(process, start, noise)],
-                    weights=self._weights[sha256],
+                    cut,
+                    weights=weights,
                     source=source,
                     target=self.compute_target,
                     expected=versions(),
                     show=show,
-                    key=f"sitegen-{source.name}-{uuid.uuid4().hex}",
-                    pure=False,
+                    key=f"sitegen-{source.name}",
+                    pure=False,  # a task of the same key may be left from an interrupted build
                 )
             # Parts arrive one after the other, with all of their levels, and a clip needs all parts
             # of a level: files hold them, so that memory does not grow with the levels.
             with temporary_folder(Path(tempfile.gettempdir())) as folder:
-                count, levels = len(futures), list[int]()
+                paths = [folder / f"{number}.npz" for number in range(len(cut))]
                 with self._report.rendering(f"{source.name} on {self._address}", None) as advance:
-                    for number in range(count):
+                    for path in paths:
                         # A future that is dropped frees its result on the worker.
-                        part_levels = self._result(source.name, futures.pop(0))
-                        levels = [level for level, _ in part_levels]
-                        for level, images in part_levels:
-                            with platform_errors(folder):
-                                np.save(folder / f"{level}-{number}.npy", images)
-                            advance()
-                for level in levels:
-                    arrays = [np.load(folder / f"{level}-{number}.npy") for number in range(count)]
-                    yield level, torch.cat(list(map(torch.from_numpy, arrays)))
+                        levels = self._result(source.name, futures.pop(0))
+                        with platform_errors(folder):
+                            np.savez(path, allow_pickle=False, **levels)
+                        advance()
+                files = [np.load(path) for path in paths]
+                for level in files[0]:
+                    yield int(level), torch.cat([torch.from_numpy(file[level]) for file in files])
 
         return compute
 
     def _result(self, name: str, future: Future) -> Levels:
-        """Return the result of a task.
-
-        Raises the error of the task; PlatformError if the scheduler or all workers are gone for too
-        long.
-        """
-        last_seen = time.monotonic()
+        """Return the result of a task. Raises its error; PlatformError without any worker."""
         with self._scheduler_errors():
             while not future.done():
                 with contextlib.suppress(TimeoutError):
-                    future.exception(timeout=LOOK_S)
-                if self._client.nthreads(callback_timeout=PATIENCE_S):
-                    last_seen = time.monotonic()
-                elif time.monotonic() - last_seen > PATIENCE_S:
-                    raise self._without_workers()
-            error = future.exception()
-            if error is None:
+                    future.exception(timeout=CONNECT_S)
+                self._wait_for_worker()
+            if (error := future.exception()) is None:
                 levels: Levels = future.result()
                 return levels
         if isinstance(error, SitegenError):
             raise error
         text = f"{type(error).__name__}: {error}"[:500]
-        raise TargetError(f"a worker failed to compute a part of {name}: {text}")
+        raise PlatformError(f"a worker failed to compute a part of {name}: {text}")
 
-    def _without_workers(self) -> PlatformError:
-        return PlatformError(
-            f"the cluster at {self._address} has had no worker for {PATIENCE_S:.0f} s; start some "
-            f"(`dask worker {self._address}`) and build again"
-        )
+    def _wait_for_worker(self) -> None:
+        # The next call would wait for a silent scheduler without end.
+        self._client.nthreads(callback_timeout=PATIENCE_S)
+        try:
+            self._client.wait_for_workers(1, timeout=PATIENCE_S)
+        except TimeoutError:
+            raise PlatformError(
+                f"the cluster at {self._address} has had no worker for {PATIENCE_S:.0f} s; start "
+                f"some (`dask worker {self._address}`) and build again"
+            ) from None
 
     @contextlib.contextmanager
     def _scheduler_errors(self) -> Iterator[None]:
@@ -257,8 +235,6 @@ class Cluster:
         try:
             yield
         except (OSError, CancelledError, RuntimeError) as error:  # OSError: TimeoutError, too
-            if isinstance(error, RuntimeError) and self._client.status == "running":
-                raise
             raise PlatformError(
                 f"the scheduler at {self._address} went away; finished figures are kept: start it "
                 "and its workers, and build again"
@@ -307,7 +283,7 @@ def compute_part(
     # dask runs several tasks of a worker at once, in threads.
     with _loading:
         part = part.with_model(_load(source, weights, target))
-    return [(level, images.cpu().numpy()) for level, images in shown([part], show)]
+    return {str(level): images.cpu().numpy() for level, images in shown([part], show)}
 
 
 @functools.lru_cache(maxsize=4)

@@ -21,13 +21,7 @@ from sitegen.builder.pipeline import Summary, build
 from sitegen.builder.plan import BuildOptions
 from sitegen.builder.render import FigureRenderer
 from sitegen.cluster import open_cluster
-from sitegen.core.errors import (
-    ConfigError,
-    PlatformError,
-    RefusedError,
-    SitegenError,
-    TargetError,
-)
+from sitegen.core.errors import ConfigError, PlatformError, RefusedError, SitegenError
 from sitegen.generative.maths.address import Address
 from sitegen.models.registry import model_source
 from sitegen.sampling import trajectory
@@ -224,7 +218,7 @@ def test_a_worker_whose_code_fails(author: Author) -> None:
     """The build ends with the exception."""
     with clusters.cluster(clusters.key_error) as cluster:
         message = "a worker failed to compute a part of tiny: KeyError: 20"
-        refused(author, TargetError, message, cluster.address)
+        refused(author, PlatformError, message, cluster.address)
 
 
 def test_there_is_no_worker(author: Author, monkeypatch: pytest.MonkeyPatch) -> None:
