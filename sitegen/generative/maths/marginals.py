@@ -7,15 +7,13 @@ level falls evenly from 1 at level K to `end_time` at level 1; level 0 has no no
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationInfo
 
 
-@dataclass(frozen=True)
 class Marginals:
-    """Noise of K = `levels` levels by a table `[sde]`."""
+    """Noise of K = `levels` levels by a table `[sde]`; a base of a card with both."""
 
     levels: int
     sde: Any
@@ -43,7 +41,7 @@ class Marginals:
         # `expm1`, since 1 − exp(2 log) cancels at small t.
         return math.exp(log), math.sqrt(-math.expm1(2 * log))
 
-    def axis(self, level: int) -> float:
+    def axis_value(self, level: int) -> float:
         """Return what a viewer reads of a level: σ of "ve", t of "vp"."""
         return self.scales(level)[1] if self.sde.family == "ve" else self.time(level)
 

@@ -8,7 +8,6 @@ code takes both norms as means over a batch. Here they belong to a sample.
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, Strict
@@ -43,7 +42,7 @@ class SdeConfig:
 
 
 @card_kind
-class ScoreSde(Noised):
+class ScoreSde(Marginals, Noised):
     """Predictor and corrector of a stochastic differential equation."""
 
     kind: Literal["sde"] = "sde"
@@ -59,20 +58,12 @@ class ScoreSde(Noised):
     def symbol(self) -> str:
         return "σ" if self.sde.family == "ve" else "t"
 
-    @cached_property
-    def noise(self) -> Marginals:
-        """Factors and noise of its steps."""
-        return Marginals(self.levels, self.sde)
-
     def level_values(self) -> list[float]:
-        return [self.noise.axis(level) for level in range(self.levels + 1)]
-
-    def scales(self, level: int) -> tuple[float, float]:
-        return self.noise.scales(level)
+        return [self.axis_value(level) for level in range(self.levels + 1)]
 
     def predict(self, model: Any, x: Tensor, level: int, *_: Any) -> Tensor:
         """Return the score (N, C, H, W) of states at a level from 1 to K; both float32."""
-        exploding, seen = self.sde.family == "ve", self.noise.axis(level)
+        exploding, seen = self.sde.family == "ve", self.axis_value(level)
         answer: Tensor = model.network(x, x.new_full((len(x),), seen if exploding else 999 * seen))
         return answer if exploding else -answer / self.scales(level)[1]
 
@@ -82,10 +73,10 @@ class ScoreSde(Noised):
         for number in range(self.sde.corrector_steps):
             z, score = draw(number).to(x), model(x, level)
             z_norm, score_norm = (p.flatten(1).norm(dim=1)[:, None, None, None] for p in (z, score))
-            h = 2 * self.noise.alpha(level) * (self.sde.snr * z_norm / score_norm) ** 2
+            h = 2 * self.alpha(level) * (self.sde.snr * z_norm / score_norm) ** 2
             x = x + h * score + (2 * h).sqrt() * z
         score, (image, noise) = model(x, level), self.scales(level)
-        of_state, of_score, std = self.noise.step(level)
+        of_state, of_score, std = self.step(level)
         final = (x + noise**2 * score) / image
         mean = of_state * x + of_score * score
         return add_noise(mean, last_draw, std if below else 0.0, lambda: final)
