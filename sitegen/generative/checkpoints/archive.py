@@ -83,11 +83,11 @@ class Checkpoint:
     """The content of a checkpoint of `bytes` bytes: its tensors by name, without `module.`.
 
     Numbers are read from the disk when a tensor is used. Only in the layout "published" are the
-    averages separate: an unnamed list in the order of the parameters, with the `decay` and number
-    of `updates` of the average. In "spectral", "torchcfm", "flow_matching" and "averaged" the
-    weights are averages. `schedule` is the blur in a file of "spectral". `notes` are those of
-    safetensors, `heads` the settings of attention that a file records. `buffers` are the tensors
-    next to the network in the diffusion that wraps it, such as its `betas`.
+    averages separate: an unnamed list in the order of the parameters. In "spectral", "torchcfm",
+    "flow_matching" and "averaged" the weights are averages. `schedule` is the blur in a file of
+    "spectral". `notes` are those of safetensors, `heads` the settings of attention that a file
+    records. `buffers` are the tensors next to the network in the diffusion that wraps it, such as
+    its `betas`.
     """
 
     layout: Layout
@@ -95,8 +95,6 @@ class Checkpoint:
     weights: Mapping[str, Tensor]
     step: int | None = None
     averages: tuple[Tensor, ...] | None = None
-    decay: float | None = None
-    updates: int | None = None
     schedule: BlurSchedule | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
     heads: dict[str, int] = field(default_factory=dict)
@@ -201,8 +199,8 @@ def open_checkpoint(path: Path) -> Checkpoint:
         names = ", ".join(str(key)[:40] for key in list(value)[:8])
         why = f"it holds {names or 'nothing'}; a published checkpoint has model and ema"
         raise RefusedError(f"{path}: not a checkpoint of this kind: {why}; {UNKNOWN_NETWORK}")
-    ema = {} if value.get("ema") is None else _averages(path, value["ema"])
-    return Checkpoint("published", weights=_named(path, model), **common, **ema)
+    ema = None if value.get("ema") is None else _averages(path, value["ema"])
+    return Checkpoint("published", weights=_named(path, model), averages=ema, **common)
 
 
 def require_whole(path: Path) -> None:
@@ -366,20 +364,13 @@ def _unwrapped(table: Mapping[Any, Any]) -> tuple[Mapping[str, Tensor], Mapping[
     return named, buffers
 
 
-def _averages(path: Path, ema: object) -> dict[str, Any]:
+def _averages(path: Path, ema: object) -> tuple[Tensor, ...]:
     tensors = _table(ema).get("shadow_params")
     if not isinstance(tensors, list | tuple):
         raise RefusedError(f"{path}: its ema has no list shadow_params, as published ones have")
     if not all(map(_is_tensor, tensors)):
         raise RefusedError(f"{path}: its ema.shadow_params has an item that is not a tensor")
-    decay, updates = _table(ema).get("decay"), _table(ema).get("num_updates")
-    if isinstance(decay, int | float) and not 0 <= decay <= 1:
-        raise RefusedError(f"{path}: the decay of its ema is not from 0 to 1")
-    return {
-        "averages": tuple(tensors),
-        "decay": float(decay) if isinstance(decay, int | float) else None,
-        "updates": updates if isinstance(updates, int) else None,
-    }
+    return tuple(tensors)
 
 
 def _damaged(path: Path, why: object) -> RefusedError:

@@ -85,7 +85,7 @@ AVERAGED = ("spectral", "torchcfm", "flow_matching", "averaged")
 class CheckpointInfo:
     """The result of `inspect_checkpoint`.
 
-    `parameters` counts the numbers of all networks; `ema_*` are None without averages.
+    `parameters` counts the numbers of all networks; `ema_tensors` is None without averages.
     `architecture` is None if the names and shapes are not those of a known U-Net; `presets` are the
     published configurations that it fits. `layout` is that of the file, "diffusers" or
     "k-diffusion". `heads` are the settings of attention that the file records. `schedule_levels` is
@@ -106,8 +106,6 @@ class CheckpointInfo:
     presets: tuple[str, ...]
     step: int | None = None
     ema_tensors: int | None = None
-    ema_decay: float | None = None
-    ema_updates: int | None = None
     preconditioned: bool = False
     layout: Layout | Literal["diffusers", "k-diffusion"] = "weights"
     learned_variance: bool = False
@@ -131,9 +129,7 @@ class CheckpointInfo:
         if self.layout == "state dict":
             ema = "unknown: one set of weights, averaged or not; its name may say which"
         if self.ema_tensors is not None:
-            decay = "" if self.ema_decay is None else f", decay {self.ema_decay}"
-            updates = "" if self.ema_updates is None else f", {self.ema_updates} updates"
-            ema = f"{self.ema_tensors} tensors{decay}{updates}"
+            ema = f"{self.ema_tensors} tensors"
         network = self.card.unet if self.card and not self.architecture else self.architecture
         looks = network.text() if isinstance(network, Architecture | ConfiguredUNet) else "unknown"
         if self.bands:
@@ -245,7 +241,8 @@ def _inspected(file: Path) -> CheckpointInfo:
         except (ValueError, ConfigError) as error:
             problems = [f"{error}, which sitegen does not have; {OTHER_WAYS}"]
     program = _program(checkpoint, shapes, looks)
-    info = CheckpointInfo(
+    averages = len(shapes) if checkpoint.layout in AVERAGED else None
+    return CheckpointInfo(
         format="safetensors" if checkpoint.layout == "weights" else "pth",
         bytes=checkpoint.bytes,
         sha256=sha256(file),
@@ -268,14 +265,9 @@ def _inspected(file: Path) -> CheckpointInfo:
         schedule_levels=len(checkpoint.buffers["betas"])
         if diffusion
         else (checkpoint.schedule.levels if checkpoint.schedule else None),
-        ema_tensors=len(shapes) if checkpoint.layout in AVERAGED else None,
+        ema_tensors=averages if checkpoint.averages is None else len(checkpoint.averages),
         problems=tuple(problems),
     )
-    if checkpoint.averages is None:
-        return info
-    decay, updates = checkpoint.decay, checkpoint.updates
-    count = len(checkpoint.averages)
-    return replace(info, ema_tensors=count, ema_decay=decay, ema_updates=updates)
 
 
 def _program(checkpoint: Checkpoint, shapes: Shapes, looks: object) -> str:
@@ -346,10 +338,7 @@ def weights_file(path: Path) -> Path:
 
 def _with_recipe(info: CheckpointInfo, card: ModelCard) -> CheckpointInfo:
     """Add the card's facts about training to those of our own model, which has averaged weights."""
-    info = replace(info, card=card)
     step = card.training.get("steps")
-    options = card.training.get("options")
-    decay = options.get("ema_decay") if isinstance(options, Mapping) else None
-    if not isinstance(step, int) or not isinstance(decay, float):
-        return info
-    return replace(info, step=step, ema_tensors=info.tensors, ema_decay=decay, ema_updates=step)
+    if not isinstance(step, int) or "options" not in card.training:
+        return replace(info, card=card)
+    return replace(info, card=card, step=step, ema_tensors=info.tensors)

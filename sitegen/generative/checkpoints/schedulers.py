@@ -18,10 +18,7 @@ from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.card.tables import DiffusionConfig
 from sitegen.generative.checkpoints.archive import OTHER_WAYS
-from sitegen.generative.process.edm import EdmConfig
 from sitegen.generative.process.flow import FLOW_STEPS, FlowConfig
-from sitegen.generative.process.karras import NoiseLevels
-from sitegen.generative.process.sde import SdeConfig
 from sitegen.generative.process.solver import Method, SolverConfig
 
 if TYPE_CHECKING:
@@ -40,8 +37,8 @@ SAMPLERS: Mapping[str, Settings] = {
 }
 """Samplers of `--sampler-name`, which take the other settings of a scheduler as `from_config` does.
 """
-SOLVER_STEPS, EDM_STEPS, CONSISTENCY_STEPS = 50, 18, 2
-"""Default number of steps, whose networks are for any noise level."""
+SOLVER_STEPS = 50
+"""Default number of steps of a solver."""
 _RHO = 7.0
 _OTHERS = frozenset(
     f"{name}Scheduler"
@@ -73,8 +70,6 @@ def schedule_of(
     that they do not have.
     """
     name = settings.get("_class_name", "DDPMScheduler")
-    if name == "EDMDPMSolverMultistepScheduler" and sampler in ("euler", "heun"):
-        return _edm(path, {**settings, "solver": sampler}, levels)
     is_ddpm = name in _OTHERS or name in {entry["_class_name"] for entry in SAMPLERS.values()}
     if sampler is not None and is_ddpm:
         settings = {**settings, **SAMPLERS[sampler]}
@@ -87,8 +82,6 @@ def schedule_of(
         )
     if name not in _SCHEDULERS:
         other = f"choose --sampler-name {', '.join(SAMPLERS)}" if is_ddpm else ""
-        if name == "EDMDPMSolverMultistepScheduler":
-            other = "choose --sampler-name heun or euler"
         raise RefusedError(
             f"{path}: sitegen does not take the steps of {str(name)[:80]}; "
             + "; ".join(filter(None, (other, OTHER_WAYS)))
@@ -322,56 +315,10 @@ def _flow(path: Path, settings: Settings, chosen: int | None) -> Schedule:
     return Schedule(steps, {"kind": "flow", "flow": flow}, sampler)
 
 
-def _sigma_settings(settings: Settings) -> dict[str, Any]:
-    keys = ("sigma_min", "sigma_max", "sigma_data", "rho")
-    return {key: float(settings[key]) for key in keys if key in settings}
-
-
-def _edm(path: Path, settings: Settings, chosen: int | None) -> Schedule:
-    """Return the steps of EDM by Euler, or by Heun if the author chose that."""
-    plain = {"sigma_schedule": "karras", "prediction_type": "epsilon", "final_sigmas_type": "zero"}
-    require(path, settings, plain)
-    steps, solver = _steps(chosen, EDM_STEPS, 100_000), settings.get("solver", "euler")
-    edm = EdmConfig(**_sigma_settings(settings), solver=solver)
-    sampler = f"EDM by {solver.title()}, {steps} steps, nothing random after the start"
-    return Schedule(steps, {"kind": "edm", "edm": edm}, sampler)
-
-
-def _consistency(path: Path, settings: Settings, chosen: int | None) -> Schedule:
-    """Return the steps of a consistency model, evenly spaced among its σ of training."""
-    require(path, settings, {"s_noise": 1.0})
-    trained = settings.get("num_train_timesteps", 40)
-    if type(trained) is not int or not CONSISTENCY_STEPS <= trained <= 100_000:
-        raise ValueError(f"num_train_timesteps = {trained}: must be from 2 to 100,000")
-    steps = _steps(chosen, CONSISTENCY_STEPS, trained)
-    values: dict[str, Any] = _sigma_settings(settings)
-    values |= {"time_scale": 250.0, "clip": settings.get("clip_denoised", True)}
-    trained_sigmas = NoiseLevels(**values).of_levels(trained)
-    sigmas = tuple(trained_sigmas[trained - trained // steps * step] for step in range(steps))
-    sampler = f"a consistency model, {steps} steps, random"
-    fields = {"kind": "consistency", "edm": NoiseLevels(**values, sigmas=sigmas)}
-    return Schedule(steps, fields, sampler)
-
-
-def _exploding(path: Path, settings: Settings, chosen: int | None) -> Schedule:
-    """Return the steps of a variance-exploding SDE, with data in [0, 1]."""
-    # Defaults of diffusers' scheduler.
-    usual = {"snr": 0.15, "sigma_min": 0.01, "sigma_max": 1348.0, "sampling_eps": 1e-5}
-    values = {key: settings.get(key, value) for key, value in usual.items()}
-    end, corrections = values.pop("sampling_eps"), settings.get("correct_steps", 1)
-    sde = SdeConfig("ve", corrector_steps=corrections, end_time=end, centered=False, **values)
-    steps = _steps(chosen, settings.get("num_train_timesteps", 2000), 100_000)
-    sampler = f"an SDE with a predictor and a corrector, {steps} steps, random"
-    return Schedule(steps, {"kind": "sde", "sde": sde}, sampler)
-
-
 _SCHEDULERS: dict[str, Callable[[Path, Settings, int | None], Schedule]] = {
     **dict.fromkeys(("DDPMScheduler", "DDIMScheduler"), _ancestral),
     **dict.fromkeys(("EulerDiscreteScheduler", "HeunDiscreteScheduler"), _solver),
     "DPMSolverMultistepScheduler": _solver,
     "FlowMatchEulerDiscreteScheduler": _flow,
-    "EDMEulerScheduler": _edm,
-    "CMStochasticIterativeScheduler": _consistency,
-    "ScoreSdeVeScheduler": _exploding,
 }
 """The supported schedulers, by the name of their class."""

@@ -1,6 +1,5 @@
 """Folders of diffusers are sampled as their schedulers do, or refused with the other ways."""
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +159,7 @@ def test_default_steps_and_start(tmp_path: Path) -> None:
         ("PNDM", {}, None, "PNDMScheduler; choose --sampler-name ddpm, ddim, euler"),
         ("EulerAncestralDiscrete", {}, None, "does not take the steps of EulerAncestral"),
         ("UniPCMultistep", {}, None, "does not take the steps of UniPC"),
-        ("EDMDPMSolverMultistep", {}, None, "choose --sampler-name heun or euler"),
+        ("EDMEuler", {}, None, "does not take the steps of EDMEulerScheduler"),
         ("DDIM", {"timestep_spacing": "linspace"}, 30, "do not meet; choose another number"),
         ("DDIM", {"set_alpha_to_one": False}, None, "set_alpha_to_one = false"),
         ("DDPM", {"thresholding": True}, None, "thresholding = true"),
@@ -181,12 +180,3 @@ def test_other_schedulers_are_refused(
         foreign_model(tmp_path, steps)
     assert "sitegen add NAME --recording FILE" in str(caught.value)
     assert str(tmp_path) in str(caught.value)
-
-
-def test_edm_by_name(tmp_path: Path) -> None:
-    """The multistep solver of EDM can be replaced by Heun's, which has a card."""
-    saved(tmp_path, "EDMDPMSolverMultistep")
-    found = foreign_model(tmp_path, 12, "heun")
-    assert found is not None
-    assert (found.card.kind, found.card.levels, found.card.evaluations) == ("edm", 12, 2)
-    assert math.isclose(found.card.axis.values[-1], 80, rel_tol=1e-6)
