@@ -10,10 +10,9 @@ from jinja2 import Undefined
 from markupsafe import Markup
 
 from sitegen.config.schema import Site
-from sitegen.content.embeds import EMBEDS, Embed, make_embed
+from sitegen.content.embeds import EMBEDS, make_embed
 from sitegen.content.groups import (
     GROUPS,
-    TEASER,
     Group,
     Shown,
     group_fault,
@@ -28,7 +27,7 @@ from sitegen.core.diagnostics import Diagnostic, SourceLocation, quoted
 from sitegen.core.errors import ConfigError
 from sitegen.core.site_files import SiteFolder
 from sitegen.figures.arguments import no_such_model
-from sitegen.figures.base import Figure, make_figure
+from sitegen.figures.base import make_figure
 from sitegen.figures.registry import figure_kind, kind_names, plug_in_errors
 
 _FIXED_ID = re.compile(rf"h-.*|{THEMED}")
@@ -64,11 +63,12 @@ class Calls:
         functions: dict[str, Callable[..., object]] = {
             **{kind: self._function(kind) for kind in (*kind_names(), *EMBEDS)},
             **{kind: self._group(kind) for kind in GROUPS},
+            "teaser": self._teaser,
             "ref": self._ref,
             "available": self._available(available),
         }
         for name, function in functions.items():
-            if name != "ref":
+            if name not in ("ref", "teaser"):
                 function.__name__ = function.__qualname__ = name  # Jinja's messages have it
         return functions
 
@@ -120,10 +120,9 @@ class Calls:
             numbers = [int(match[1]) for match in matches if match]
             parts = [part for number in numbers if (part := self.parts[number])]
             singles = [part for part in parts if not isinstance(part, Group)]
-            only = Figure if kind == TEASER else Figure | Embed
-            if len(numbers) < len(slots) or not all(isinstance(part, only) for part in parts):
-                what = "figures" if kind == TEASER else "figures, pictures, videos and tables"
-                form = f'{kind}(trajectories("one"){", …" * (kind != TEASER)})'
+            if len(numbers) < len(slots) or len(singles) < len(parts):
+                what = "figures, pictures, videos and tables"
+                form = f'{kind}(trajectories("one"), …)'
                 self._fault(f"{kind}(…): should hold {what} only; write {form}")
             group = None
             try:
@@ -133,19 +132,24 @@ class Calls:
             else:
                 if len(singles) == len(slots) and (fault := group_fault(group)):
                     self._fault(f"{kind}(…): {fault}")
-            if kind == TEASER:
-                if any(isinstance(part, Figure) and part.teaser for part in self.parts):
-                    self._fault("teaser(…): the page has a teaser already; a page has one")
-                for number in numbers:
-                    figure = self.parts[number]
-                    if isinstance(figure, Figure):
-                        self.parts[number] = replace(figure, teaser=True)
-                return Markup("\n\n").join(slot for slot in slots if isinstance(slot, Markup))
             self.grouped.update(numbers)
             self.parts.append(group)
             return Markup(f"⟦figure {len(self.parts) - 1}⟧")
 
         return call
+
+    def _teaser(self, *slots: object) -> Markup:
+        """Mark a part of the page as the one under the title, and return its slot."""
+        _require_defined(*slots)
+        slot = SLOT.fullmatch(str(slots[0])) if len(slots) == 1 else None
+        if slot is None:
+            form = 'write teaser(trajectories("one"))'
+            self._fault(f"teaser(…): should hold one figure, picture, video or group; {form}")
+        elif part := self.parts[int(slot[1])]:
+            if any(other and other.teaser for other in self.parts):
+                self._fault("teaser(…): the page has a teaser already; a page has one")
+            self.parts[int(slot[1])] = replace(part, teaser=True)
+        return Markup("\n\n").join(slot for slot in slots if isinstance(slot, Markup))
 
     def _ref(self, id: object) -> Markup:
         """Return a link to a figure of the page, with a text such as "Figure 3"."""

@@ -354,7 +354,8 @@ class Embed:
     """A picture, video, table or HTML of the author; its id is "" until one is assigned.
 
     A video is on another host, with a player that is loaded by a click, or a file of the author.
-    `caption` and `cells`, the rows of a table after its headings, are inline Markdown.
+    `caption` and `cells`, the rows of a table after its headings, are inline Markdown. A
+    `teaser` is shown under the title.
     """
 
     kind: str
@@ -364,6 +365,7 @@ class Embed:
     caption: str = ""
     cells: tuple[tuple[str, ...], ...] = ()
     number: str = ""
+    teaser: bool = False
 
     @property
     def numbered(self) -> bool:

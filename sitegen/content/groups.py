@@ -17,9 +17,9 @@ from sitegen.core.validation import Caption, Slug
 from sitegen.figures.arguments import RULES
 from sitegen.figures.base import Figure, checked_call
 
-BESIDE, TABS, GRID, COMPARE, TEASER = "beside", "tabs", "grid", "compare", "teaser"
-"""Page functions that show parts side by side, one at a time, in rows, over one another with a
-slider, or under the title.
+BESIDE, TABS, GRID, COMPARE = "beside", "tabs", "grid", "compare"
+"""Page functions that show parts side by side, one at a time, in rows, or over one another with a
+slider.
 """
 _SHAPES_DIFFER = 1.02  # ratio of the aspects of two pictures from which one cannot cover the other
 
@@ -76,20 +76,11 @@ class CompareCall:
     id: Slug | None = Field(default=None, description="The comparison's name in links.")
 
 
-@validated(frozen=True, config=RULES)
-class TeaserCall:
-    """A teaser has no arguments besides its figure."""
-
-    counts: ClassVar[tuple[int, int]] = (1, 1)
-    caption: ClassVar[str] = ""
-
-
 GROUPS: Mapping[str, Any] = {
     BESIDE: BesideCall,
     TABS: TabsCall,
     GRID: GridCall,
     COMPARE: CompareCall,
-    TEASER: TeaserCall,
 }
 """The arguments of each group, by its function."""
 
@@ -105,6 +96,7 @@ class Group:
     rows: inline Markdown beside the rows of a grid; may be empty
     phone: "stack" or "scroll"
     id, number: of a grid or comparison, which is one figure with parts a, b, …; else empty
+    teaser: whether it is shown under the title
     """
 
     kind: str
@@ -118,6 +110,7 @@ class Group:
     phone: str = "stack"
     id: str = ""
     number: str = ""
+    teaser: bool = False
 
     @property
     def is_figure(self) -> bool:
@@ -165,7 +158,6 @@ def group_fault(group: Group) -> str | None:
     count = len(group.parts)
     if not fewest <= count <= most:
         expected = f"{fewest} to {most} figures" if most > fewest else f"{most} figures"
-        expected = "one figure" if most == 1 else expected
         return f"should be {expected}, and is {count}"
     if group.kind == TABS and group.names and len(group.names) != count:
         return f"has {len(group.names)} names for {count} figures"
@@ -250,7 +242,7 @@ def numbered(body: Sequence[Shown | Markup]) -> tuple[list[Shown | Markup], dict
     numbers: dict[str, str] = {}
     counts = Counter[str]()
     parts = [part for part in body if not isinstance(part, Markup)]
-    parts.sort(key=lambda part: not (isinstance(part, Figure) and part.teaser))
+    parts.sort(key=lambda part: not part.teaser)
     for part in parts:
         members = part.parts if isinstance(part, Group) else (part,)
         shown = [

@@ -37,6 +37,7 @@ _INSTEAD = {
     "a": "write [words](address)",
     "!--": "write a comment as {# … #}",
 }
+_NOTE_REF = re.compile(r"\[\^[^]\s]+\]")
 _FORMULA = re.compile(r"\$(?=[^\s$])((?:\\.|[^\\$])+)(?<!\s)\$(?!\d)", re.DOTALL)
 
 
@@ -139,6 +140,7 @@ def _parser() -> MarkdownIt:
     # `_Walk` rejects invalid links with their line; the parser would show them as text.
     parser.validateLink = lambda url: True  # type: ignore[method-assign]
     parser.use(footnote_plugin)
+    parser.inline.ruler.after("footnote_ref", "missing_note", _missing_note)
     parser.use(container_plugin, "details")
     parser.core.ruler.before("inline", "inserted", _insert_texts)
     rules: dict[str, Any] = parser.renderer.rules  # type: ignore[attr-defined]
@@ -179,6 +181,17 @@ def _inline_formula(state: StateInline, silent: bool) -> bool:
         return False
     if not silent:
         state.push("math_inline", "math", 0).content = match[1]
+    state.pos = match.end()
+    return True
+
+
+def _missing_note(state: StateInline, silent: bool) -> bool:
+    """Parse a reference to a footnote that has no text, which `_Walk` rejects."""
+    match = _NOTE_REF.match(state.src, state.pos)
+    if match is None:
+        return False
+    if not silent:
+        state.push("missing_note", "", 0).content = match[0]
     state.pos = match.end()
     return True
 
@@ -388,6 +401,10 @@ class _Walk:
                     child.type = "html_inline"
                 elif child.type == "image":
                     self._picture(child)
+                elif child.type == "missing_note":
+                    child.type, note = "text", child.content
+                    text = f"write {note}: and its text in a paragraph of the page"
+                    self._fault(f"the footnote {note} has no text; {text}, or \\{note} to show it")
                 elif child.type == "link_open":
                     child.attrs["href"] = self._link(str(child.attrs["href"]))
             self.tokens += self._block(token)

@@ -80,7 +80,7 @@ class Book:
         head: what is in the head of the page: title, policy, addresses, links of the theme
         title: of the page
         home: link to the front page
-        teaser: the `FigureView` under the title, if there is one
+        teaser: the part under the title, as in `parts`; none if there is none
         paper: of the front page: `authors`, `affiliations`, `venue`, `buttons`, `equal`, `logos`
         menu: the pages of the site, with `title`, `uri` and `current`; empty where there is one
         contents: the sections of the page, with `title`, `id` and `sections`
@@ -94,8 +94,8 @@ class Book:
         """
         front = page.uri == INDEX
         teaser, parts = self._parts(page)
-        figures = [teaser] if teaser else []
-        for shape, part in parts:
+        figures = list[FigureView]()
+        for shape, part in [*parts, *([teaser] if teaser else [])]:
             figures += part.figures if isinstance(part, FigureGroup) else []
             figures += [part] if shape == "figure" else []
         shapes = {figure.shape for figure in figures}
@@ -125,7 +125,7 @@ class Book:
             "manifest": relative(MANIFEST, page.uri) if self.media else None,
         }
 
-    def _parts(self, page: Page) -> tuple[FigureView | None, list[tuple[str, Any]]]:
+    def _parts(self, page: Page) -> tuple[tuple[str, Any] | None, list[tuple[str, Any]]]:
         """Return the teaser of a page, if it has one, and the other parts in order.
 
         A part is its shape and its content: "prose" and safe HTML, "figure" and a `FigureView`,
@@ -145,8 +145,8 @@ class Book:
             if view.shape == "clip" and not hinted:
                 view, hinted = replace(view, hint=True), True
             views[figure.id] = view
-        teaser = next((views[figure.id] for figure in page.figures if figure.teaser), None)
-        cover = teaser.picture("poster") if teaser else None
+        top = [views[figure.id] for figure in page.figures if figure.teaser]
+        cover = top[0].picture("poster") if top else None
 
         def shaped(part: Markup | Shown) -> tuple[str, Any]:
             match part:
@@ -158,8 +158,13 @@ class Book:
                     return "embed", embed_view(part, page.uri, cover)
             return part.kind, group_view(part, tuple(map(shaped, part.parts)))
 
-        shown = (part for part in page.body if not (isinstance(part, Figure) and part.teaser))
-        return teaser, list(map(shaped, shown))
+        teaser, rest = None, list[tuple[str, Any]]()
+        for part in page.body:
+            if isinstance(part, Markup) or not part.teaser:
+                rest.append(shaped(part))
+            else:
+                teaser = shaped(part)
+        return teaser, rest
 
 
 def contents(headings: Sequence[Heading], fewest: int) -> list[dict[str, Any]]:

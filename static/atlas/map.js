@@ -118,7 +118,7 @@ class Atlas {
       const { scale, ...middle } = this.goal;
       return this.move({ ...middle, scale: (scale * this.limits.tile) / before.tile });
     }
-    this.camera = this.whole;
+    this.camera = this.first;
     this.focus = this.under(this.middle);
     this.fill();
     this.update();
@@ -132,6 +132,13 @@ class Atlas {
   /* The camera that shows the whole map. */
   get whole() {
     return { x: this.columns / 2, y: this.columns / 2, scale: this.limits.least };
+  }
+
+  /* The camera of a visitor who comes: over the middle of the map, where several starts meet, with as
+     many as possible of the deepest tiles that are prepared. */
+  get first() {
+    const depth = Math.min(...this.planes.map(({ prepared }) => prepared));
+    return kept({ ...this.whole, scale: this.limits.tile * 2 ** (depth - 0.45) }, this.view, this.limits, this.columns);
   }
 
   /* Where a zoom ends, or the camera. */

@@ -25,7 +25,7 @@ class PageSampler(ChosenKind):
     """A button that draws new samples in the visitor's browser, beneath a poster of some."""
 
     needs: ClassVar[tuple[Ability, ...]] = LIVE
-    recipe: ClassVar[int] = 3
+    recipe: ClassVar[int] = 4
 
     steps: None = Field(default=None, description="Those of the card.", init=False)
     sampler_name: None = Field(default=None, description="That of the card.", init=False)

@@ -118,7 +118,7 @@ class _Drawn:
 
     def _poster(self, name: str, folder: Path) -> MediaFile:
         side = self.card.image_size
-        cells = Cells(len(self.numbers), side, side, self._columns, 1)
+        cells = Cells(len(self.numbers), side, side, self._columns, 0)
         factor = scale_factor(*cells.size)
         pictures = enlarge(to_uint8(self.last[0]), factor, smooth=not self.pixelated)
         return write_still(sheet(pictures, cells.enlarged(factor)), folder / name)

@@ -117,8 +117,8 @@ def test_teaser_tabs_and_references(tmp_path: Path) -> None:
     for call, told in (
         (f"tabs({one}, {two}, names=['A'])", "has 1 names for 2 figures"),
         (f"tabs({one})", "should be 2 to 6 figures, and is 1"),
-        (f"teaser({one}, {two})", "should be one figure, and is 2"),
-        ("teaser('x')", 'should hold figures only; write teaser(trajectories("one"))'),
+        (f"teaser({one}, {two})", "should hold one figure, picture, video or group; write"),
+        ("teaser('x')", "should hold one figure, picture, video or group; write"),
     ):
         found = fault(tmp_path, f"A.\n\n{{{{ {call} }}}}\n")
         assert found.startswith(f"pages/index.md:3: {call.partition('(')[0]}(…): {told}"), found
@@ -478,3 +478,21 @@ def test_names_of_any_script(tmp_path: Path) -> None:
     assert site.menu_names == {"результаты": "Kurz"}
     with pytest.raises(ConfigError, match=r"menu_names.*there is no page"):
         load_site(write_site(tmp_path, 'menu_names = { no = "No" }\n' + SITE))
+
+
+@pytest.mark.parametrize(
+    "call", ["{caption}", "{{{{ trajectories('mnist', caption='{caption}') }}}}"]
+)
+def test_footnotes_without_text(tmp_path: Path, call: str) -> None:
+    """A note that is referred to and not written is an error, also in captions."""
+    found = fault(tmp_path, f"A.\n\n{call.format(caption='Ours.[^x]')}\n")
+    assert found.startswith("pages/index.md:3: the footnote [^x] has no text; write [^x]: and")
+    read(tmp_path, f"A.\n\n{call.format(caption='Ours.`[^x]` and [^x](#)')}\n\n\\[^x]\n")
+
+
+def test_teaser_of_any_part(tmp_path: Path) -> None:
+    """A group can be the teaser, and is figure 1."""
+    one = 'trajectories("mnist", seed=1)'
+    page = read(tmp_path, f"{{{{ {one} }}}}\n\n{{{{ teaser(compare({one}, {one})) }}}}\n")
+    top = group(page, -2)
+    assert (top.kind, top.teaser, top.number) == ("compare", True, "1")

@@ -323,7 +323,7 @@ def test_hostile_words(tmp_path: Path, quote: str) -> None:
         text = f"{quote}{escaped}{quote}"
         calls = ("trajectories('mnist', ", "alt"), ("image('a.svg', ", "alt"), (VIDEO, "title")
         index = (f"{{{{ {call}caption={text}, {last}={text}) }}}}" for call, last in calls)
-        return rendered(tmp_path, FULL, "\n\n".join(index))
+        return rendered(tmp_path, FULL, "\n\n".join((*index, "[^1]: A note.")))
 
     def inert(html: str) -> list[tuple[str, tuple[str, ...]]]:
         """The structure without what Markdown makes of a caption."""
