@@ -17,7 +17,6 @@ from sitegen.content.groups import all_parts, with_parts
 from sitegen.content.pages import Page
 from sitegen.core.urls import MANIFEST
 from sitegen.figures.base import Figure
-from sitegen.html.heads import webmap
 from sitegen.html.render import render_site
 from sitegen.html.theme import site_theme
 from sitegen.media.manifest import Manifest, Media, MediaAxis, MediaFile, Record
@@ -77,7 +76,6 @@ def site_tree(site: Site, pages: tuple[Page, ...], manifest: Manifest, store: St
         tree |= {file.uri: CopiedFile(file.source.resolve(), file) for file in page.files}
     tree |= theme.files(samples=any("weights" in m.record.files for m in manifest.figures))
     texts = render_site(site, pages, manifest, theme)
-    texts |= webmap(site, [page.uri for page in pages])
     tree |= {uri: text.encode() for uri, text in texts.items()}
     tree[MANIFEST] = manifest.to_json().encode()
     # Without it GitHub Pages omits files whose names begin with an underscore.

@@ -370,7 +370,7 @@ class Site(TomlTable):
     base_url: SiteUrl | None = Field(
         None,
         description="The address that the site is published at, needed for canonical links, "
-        "previews, the sitemap, and the style and links of the 404 page.",
+        "previews, and the style and links of the 404 page.",
     )
     # After base_url, which its validator reads.
     domain: Annotated[HostName | None, AfterValidator(_own_host)] = Field(

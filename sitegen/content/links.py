@@ -61,9 +61,10 @@ class PageFiles:
 
 def page_files(site: Site) -> PageFiles:
     """Return the files that pages of the site may show and link to."""
-    generated = {MANIFEST, NOT_FOUND, "robots.txt", *(["sitemap.xml"] if site.base_url else [])}
     uris = {page_uri(source) for source in page_sources(site.root / "pages")}
-    return PageFiles(SiteFolder(site.root, (site.output, site.cache_dir)), uris, generated)
+    return PageFiles(
+        SiteFolder(site.root, (site.output, site.cache_dir)), uris, {MANIFEST, NOT_FOUND}
+    )
 
 
 def page_uri(source: Path) -> str:

@@ -1,9 +1,8 @@
-"""Metadata of pages and of the site: head, title, BibTeX, and the files for robots."""
+"""Metadata of pages and of the site: head, title and BibTeX."""
 
 import re
 import textwrap
-from collections.abc import Container, Iterable, Iterator
-from html import escape
+from collections.abc import Container, Iterator
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -211,20 +210,3 @@ def bibtex(site: Site) -> str | None:
             text = value if name in _AS_WRITTEN else text
             lines.append(f"  {name} = {{{' '.join(text.split())}}}")
     return f"@{citation.type}{{{citation.key},\n" + ",\n".join(lines) + "\n}"
-
-
-def webmap(site: Site, uris: Iterable[str]) -> dict[str, str]:
-    """Return the files for search engines, by path; `uris` are the pages' paths from the root.
-
-    A sitemap needs absolute addresses, so there is none without `base_url`.
-    """
-    robots = "User-agent: *\nAllow: /\n"
-    if site.base_url is None:
-        return {"robots.txt": robots}
-    places = "".join(f"<url><loc>{escape(address(site, uri) or '')}</loc></url>\n" for uri in uris)
-    sitemap = (
-        '<?xml version="1.0" encoding="UTF-8"?>\n'
-        f'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">\n{places}</urlset>\n'
-    )
-    robots += f"\nSitemap: {address(site, 'sitemap.xml')}\n"
-    return {"robots.txt": robots, "sitemap.xml": sitemap}

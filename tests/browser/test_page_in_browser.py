@@ -50,7 +50,7 @@ def test_nothing_goes_wrong(browser: Browser, sample_site: SampleSite, place: st
 
 
 def test_links_arrive(sample_site: SampleSite) -> None:
-    """Every link and address, also in sitemap, robots and card, leads to what is there."""
+    """Every link and address, also in the card, leads to what is there."""
     found = check_folder(sample_site.folder, sample_site.address)
     assert found.errors == ()
     assert found.pages == len(PAGES) + 1

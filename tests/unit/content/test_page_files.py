@@ -23,14 +23,14 @@ def files(tmp_path: Path) -> PageFiles:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"abc")
     Image.new("L", (3, 2)).save(tmp_path / "a ü.png")
-    return PageFiles(SiteFolder(tmp_path), URIS, {"media.json", "robots.txt", "404.html"})
+    return PageFiles(SiteFolder(tmp_path), URIS, {"media.json", "404.html"})
 
 
 def test_what_is_used(files: PageFiles) -> None:
     """Pages and what sitegen makes copy nothing; a file is copied once, where the link leads."""
     media = ["media/mnist-trajectories-3fa9c1d2.mp4", "assets/style-01234567.css"]
     pages = ["", "about/", "about/index.html", "index.html#a", "?a", "about/?a#b"]
-    for url in (*pages, *media, "media.json", "robots.txt"):
+    for url in (*pages, *media, "media.json"):
         files.link(url)
     assert files.used == {}
     photo = files.picture("a%20%C3%BC.png")

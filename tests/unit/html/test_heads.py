@@ -2,14 +2,13 @@
 
 import re
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
 from PIL import Image
 
 from sitegen.content.pages import read_pages
 from sitegen.core.errors import ConfigError
-from sitegen.html.heads import address, bibtex, head, paper, webmap
+from sitegen.html.heads import address, bibtex, head, paper
 from sitegen.html.theme import site_theme
 from sitegen.media.manifest import MediaFile
 from tests.support.fabricated import make_site
@@ -114,7 +113,7 @@ def test_heads(tmp_path: Path) -> None:
         site = make_site(tmp_path, f'title = "T"\nbase_url = "{base}"')
         assert address(site, "index.html") == "https://example.org/a/"
         assert address(site, "more/index.html") == "https://example.org/a/more/"
-        assert address(site, "sitemap.xml") == "https://example.org/a/sitemap.xml"
+        assert address(site, "more/") == "https://example.org/a/more/"
         assert address(make_site(tmp_path, 'title = "T"'), "index.html") is None
 
 
@@ -133,7 +132,7 @@ year = 2023
 
 
 def test_entry(tmp_path: Path) -> None:
-    """BibTeX has every field that is given; a sitemap every page, if there is an address."""
+    """BibTeX has every field that is given."""
     assert bibtex(make_site(tmp_path)) is None
     assert bibtex(make_site(tmp_path, CITED)) == (
         "@inproceedings{ana2023,\n"
@@ -152,20 +151,6 @@ def test_entry(tmp_path: Path) -> None:
     own = "@misc{x,\n  title = {{A_b}},\n}"
     for others in (CITED, CITED.partition("type")[0]):
         assert bibtex(make_site(tmp_path, f"{others}verbatim = '''\n{own}'''")) == own
-    site = make_site(tmp_path, 'title = "T"\nbase_url = "https://example.org/a&b/"')
-    files = webmap(site, ["index.html", "more/index.html"])
-    tree = ElementTree.fromstring(files["sitemap.xml"])
-    space = "{http://www.sitemaps.org/schemas/sitemap/0.9}"
-    assert tree.tag == f"{space}urlset"
-    assert [each.text for each in tree.iter(f"{space}loc")] == [
-        "https://example.org/a&b/",
-        "https://example.org/a&b/more/",
-    ]
-    assert files["robots.txt"] == (
-        "User-agent: *\nAllow: /\n\nSitemap: https://example.org/a&b/sitemap.xml\n"
-    )
-    files = webmap(make_site(tmp_path, 'title = "T"'), ["index.html"])
-    assert files == {"robots.txt": "User-agent: *\nAllow: /\n"}
 
 
 def test_marks_of_authors(tmp_path: Path) -> None:

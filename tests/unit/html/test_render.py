@@ -323,7 +323,7 @@ def test_hostile_words(tmp_path: Path, quote: str) -> None:
         text = f"{quote}{escaped}{quote}"
         calls = ("trajectories('mnist', ", "alt"), ("image('a.svg', ", "alt"), (VIDEO, "title")
         index = (f"{{{{ {call}caption={text}, {last}={text}) }}}}" for call, last in calls)
-        return rendered(tmp_path, FULL, "\n\n".join((*index, "[^1]: A note.")))
+        return rendered(tmp_path, FULL, "\n\n".join(index))
 
     def inert(html: str) -> list[tuple[str, tuple[str, ...]]]:
         """The structure without what Markdown makes of a caption."""
@@ -331,6 +331,7 @@ def test_hostile_words(tmp_path: Path, quote: str) -> None:
 
     expected = inert(attacked("x"))
     for value in HOSTILE[:: 1 if quote == '"' else 5]:
+        value = value.replace("[^1]", "")  # a note without text is an error
         if "](" in value or "\\href" in value:  # refused in a caption, as in a text
             with pytest.raises(ConfigError, match=r"the (link|formula) "):
                 attacked(value)
