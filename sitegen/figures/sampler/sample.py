@@ -78,15 +78,13 @@ class _Drawn:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Return numbers about it for the page, and the layout of the samples on its poster."""
+        """Return numbers about it for the page."""
         levels, axis = {}, self.card.axis
         if "prior" not in self.card.abilities:  # a page shows the levels of models of noise
             implicit = "ddim" in self.card.abilities
             levels = {"symbol": axis.symbol, "command": not implicit}
         return {
             "gflop": float(f"{self.exported.gflop:.3g}"),
-            "columns": self._columns,
-            "width": self.card.image_size,
             "channels": self.card.channels,
             **({"labels": list(self.card.labels.names)} if self.card.labels else {}),
             **levels,

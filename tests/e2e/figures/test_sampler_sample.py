@@ -36,8 +36,8 @@ def test_files(sources: Sources, sampler: Sampler, tmp_path: Path) -> None:
     *_, last = displayed(sampler.begin(4, range(3), None), "mean")
     with Image.open(tmp_path / files["poster"].path) as picture:
         found = np.asarray(picture.convert("RGB"))
-    factor = found.shape[1] // (2 * SIDE + 1)
-    cells = Cells(3, SIDE, SIDE, 2, 1).enlarged(factor)
+    factor = found.shape[1] // (2 * SIDE)
+    cells = Cells(3, SIDE, SIDE, 2, 0).enlarged(factor)
     assert decibels(cut_out(found, cells, factor), to_uint8(last)) >= 35
 
 
