@@ -81,7 +81,7 @@ def add_model(config: Path, name: str, options: AddOptions, sampler: bool = Fals
     whole = options.checkpoint if options.checkpoint.is_dir() else weights
     in_whole = weights.relative_to(whole).as_posix() if whole != weights else weights.name
     target = site.root / "models" / name
-    prior, example, prior_notes = _start(card, model)
+    prior, example = _start(card, model)
     _require_weights(weights, card)
     if model.home == target and not sampler:
         update_card(target / CARD_NAME, card)
@@ -110,30 +110,21 @@ def add_model(config: Path, name: str, options: AddOptions, sampler: bool = Fals
     entry = {"path": f"models/{name}"} if sampler else entry
     files, (card, cost) = write_model_folder(target, write)
     _enter(config, name, entry)
-    return AddResult(name, card, files, (*notes, *cost, *prior_notes), config)
+    return AddResult(name, card, files, (*notes, *cost), config)
 
 
-def _start(card: ModelCard, model: DescribedModel) -> "tuple[Prior | None, bytes, tuple[str, ...]]":
-    """Return the prior and the example (PNG) of a new model, and notes to print."""
+def _start(card: ModelCard, model: DescribedModel) -> "tuple[Prior | None, bytes]":
+    """Return the prior and the example (PNG) of a new model."""
     example = model.example.read_bytes() if model.example else b""
     if "prior" not in card.abilities:
-        return None, example, ()
+        return None, example
     from sitegen.generative.data.prior import read_prior
     from sitegen.models.priors import prior_and_example
 
     if model.data is None:
         assert model.prior is not None
-        return read_prior(model.prior, card), example, ()
-    prior, example = prior_and_example(card, model.data)
-    return prior, example, _grey_notes(prior)
-
-
-def _grey_notes(prior: "Prior") -> tuple[str, ...]:
-    channels = prior.coefficients.shape[1]
-    if channels != 3 or bool((prior.coefficients != prior.coefficients[:, :1]).any()):
-        return ()
-    advice = "so its flat states are grey; if it was trained on others, give those"
-    return (f"the images are grey, and the model makes images in colour, {advice}",)
+        return read_prior(model.prior, card), example
+    return prior_and_example(card, model.data)
 
 
 def _require_weights(weights: Path, card: ModelCard) -> None:
@@ -171,12 +162,10 @@ def _change(config: Path, source: ModelSource, options: AddOptions) -> AddResult
     if update_card(card_path, card):
         files = (card_path,)
     if options.data is not None:
-        from sitegen.generative.data.prior import read_prior
         from sitegen.models.priors import add_prior
 
         prior = add_prior(card_path, options.data)
         card, files = read_card(card_path), (prior, card_path)
-        notes += _grey_notes(read_prior(prior, card))
     if not files:
         notes += (f"nothing to change in {shown(card_path)}",)
     return AddResult(source.name, card, files, notes, config, entered=False)

@@ -273,17 +273,14 @@ def lacking(card: ModelCard) -> list[str]:
     return [feature for feature, lacks in features.items() if lacks]
 
 
-def too_heavy(name: str, size: int, gflop: float, least: str = "") -> str:
-    """Return a message that a model is too heavy for a page, and by how much; else an empty string.
-
-    least: prefix of numbers that are lower bounds
-    """
+def too_heavy(name: str, size: int, gflop: float) -> str:
+    """Return that a model is too heavy for a page, and by how much; else an empty string."""
     costs = (
         (size / MOST_BYTES, f"{size / 1e6:,.1f} MB to fetch", f"{MOST_BYTES / 1e6:.0f} MB"),
         (gflop / MOST_GFLOP, f"{gflop:,.1f} GFLOP a sample", f"{MOST_GFLOP:.0f} GFLOP"),
     )
     over = [
-        f"{least}{cost}, {times:,.{0 if times > 10 else 2}f} times the limit of {most}"
+        f"{cost}, {times:,.{0 if times > 10 else 2}f} times the limit of {most}"
         for times, cost, most in costs
         if times > 1
     ]
@@ -300,29 +297,6 @@ def page_faults(name: str, card: ModelCard) -> Iterator[str]:
     if features := lacking(card):
         lacks = " and ".join(features)
         yield f"the model {name} has {lacks}, which the sampler in a page does not have"
-    if "browser" in card.abilities and (fault := too_heavy(name, *at_least(card), "at least ")):
-        yield fault
-
-
-def at_least(card: ModelCard) -> tuple[int, float]:
-    """Return lower bounds for a model in a browser, from its card: bytes, and GFLOP per sample.
-
-    They count the 3 × 3 convolutions in the residual blocks of U-Nets, which are most of it. On the
-    way up, blocks have twice the channels as input.
-    """
-    size, flop = 0, 0
-    for index, band in enumerate(card.networks):
-        if band.unet is None:
-            continue
-        unet, last = band.unet, len(band.unet.channel_mult) - 1
-        steps = sum(card.band_at(level) == index for level in card.visited_levels[:-1])
-        side = (band.side or card.image_size) // unet.patch
-        for depth, width in enumerate(unet.widths):
-            convolutions = 5 * unet.num_res_blocks + 3 + (4 if depth == last else 0)
-            weights = convolutions * 9 * width**2
-            size += weights  # could be stored as bytes
-            flop += steps * 2 * weights * (side >> depth) ** 2
-    return size, flop * card.evaluations / 1e9
 
 
 def _stored(

@@ -16,7 +16,6 @@ from sitegen.generative.card.card import FileRef, ModelCard
 from sitegen.generative.card.tables import DiffusionConfig
 from sitegen.generative.checkpoints.weights import prefixes, save_weights
 from sitegen.generative.data.prior import PRIOR_NAME, make_prior
-from sitegen.generative.training.loss import image_statistics
 from tests.support.lessons import cascade
 from tests.support.making import random_unet, small_card
 
@@ -78,26 +77,6 @@ def write_cascade(folder: Path) -> Path:
     card = replace(model.card, weights=files[0], prior=files[1])
     (folder / "model.toml").write_text(card.to_toml())
     return folder
-
-
-def large_card() -> ModelCard:
-    """The card of a model like that which the networks of `models/mnist` learned from."""
-    unet = {"channel_mult": (1, 2, 4), "num_res_blocks": 2, "use_new_attention_order": True}
-    size = {"image_size": 28, "levels": 100, "parameterization": "preconditioned"}
-    card: ModelCard = small_card(training_noise_std=0.01, sampling_noise_std=0.0125, **unet, **size)
-    return card
-
-
-def write_large(folder: Path) -> Path:
-    """Write the folder of a model with one large network for all its levels, and an example."""
-    folder.mkdir(parents=True, exist_ok=True)
-    card, data = large_card(), pictures(20, 28)
-    tensors = image_statistics(torch.from_numpy(data)).tensors() | random_unet(card).state_dict()
-    weights = save_weights(folder / WEIGHTS_NAME, tensors, torch.float16, card)
-    prior = make_prior(data, card, 20, "blots").write(folder / PRIOR_NAME)
-    files = FileRef(WEIGHTS_NAME, weights), FileRef(PRIOR_NAME, prior)
-    (folder / "model.toml").write_text(replace(card, weights=files[0], prior=files[1]).to_toml())
-    return add_example(folder)
 
 
 def add_example(folder: Path) -> Path:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from itertools import pairwise
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from sitegen.core.errors import ConfigError
 from sitegen.generative.card.limits import LARGEST_BLUR
-from sitegen.generative.card.parts import Number, above, table
+from sitegen.generative.card.parts import Number, above, falls, must, table
 
 _Pixels = Annotated[Number, Field(gt=0, le=LARGEST_BLUR)]
 
@@ -35,22 +33,13 @@ class BlurSchedule:
     Raises ConfigError for a schedule that is not finite, does not start at 0 or does not increase.
     """
 
-    sigmas: tuple[Number, ...] = Field(validation_alias="schedule")
-
-    @field_validator("sigmas")
-    @classmethod
-    def _rising_from_0(cls, sigmas: tuple[float, ...]) -> tuple[float, ...]:
-        if len(sigmas) < 2:
-            raise ValueError("needs level 0 and at least one more level")
-        if sigmas[0] != 0:
-            raise ValueError("level 0 is the sharp image, so must be 0")
-        for level, (below, sigma) in enumerate(pairwise(sigmas), 1):
-            if not sigma > below:
-                raise ValueError(
-                    f"level {level} has {sigma:g}, which is not above {below:g}; blur scales must "
-                    "increase from 0 to the flattest level"
-                )
-        return sigmas
+    sigmas: Annotated[
+        tuple[Number, ...],
+        must(
+            "numbers that rise from 0, the blur of the sharp image",
+            lambda v: len(v) > 1 and v[0] == 0 and falls(v[::-1]),
+        ),
+    ] = Field(validation_alias="schedule")
 
     @property
     def schedule(self) -> tuple[float, ...]:
@@ -60,13 +49,6 @@ class BlurSchedule:
     @classmethod
     def log_spaced(cls, levels: int, sigma_min: float, sigma_max: float) -> BlurSchedule:
         """Return σ_B,0 = 0 and `levels` values in geometric steps, sigma_min to sigma_max."""
-        if levels < 1:
-            raise ConfigError(f"levels must be at least 1, not {levels}")
-        if not 0 < sigma_min < math.inf or not sigma_min <= sigma_max < math.inf:
-            raise ConfigError(
-                "blur scales must be finite with 0 < sigma_min <= sigma_max, "
-                f"not {sigma_min} and {sigma_max}"
-            )
         span = math.log(sigma_max / sigma_min)
         steps = [i / (levels - 1) if levels > 1 else 1.0 for i in range(levels)]
         return cls((0.0, *(sigma_min * math.exp(span * step) for step in steps)))

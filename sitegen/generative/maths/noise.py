@@ -15,7 +15,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -26,7 +25,6 @@ from sitegen.generative.maths.address import Address
 NoiseSource = Callable[..., Tensor]
 Shape = tuple[int, ...]
 
-LAST_SEED = 2**63 - 1
 _NOTHING = 1e-15
 """Upper bound of the floating-point value of cos(π/2), which is treated as 0."""
 
@@ -45,12 +43,7 @@ class Purpose(IntEnum):
 def generator(
     seed: int, purpose: Purpose, sample: int = 0, level: int = 0, draw: int = 0
 ) -> np.random.Generator:
-    """Return the random numbers of one sample, level, draw and purpose.
-
-    Raises ValueError for a bad seed.
-    """
-    if not 0 <= seed <= LAST_SEED or sample < 0 or level < 0:
-        raise ValueError(f"seed {seed}, sample {sample}, level {level}: must be from 0 to 2^63 - 1")
+    """Return the random numbers of one sample, level, draw and purpose."""
     key = np.array([seed, purpose], dtype=np.uint64)
     # The first word counts the numbers of a draw: 2^64 of them before the next draw's begin.
     counter = np.array([0, draw, sample, level], dtype=np.uint64)
@@ -168,13 +161,6 @@ class Branching:
     splits: tuple[int, ...]
     shape: Shape
     samples: tuple[int, ...] | None = None
-
-    def __post_init__(self) -> None:
-        falling = all(above > below for above, below in pairwise(self.splits))
-        if not falling or min(self.splits, default=1) < 1:
-            raise ValueError(f"splits {self.splits}: must be levels that fall, each at least 1")
-        if self.samples is not None and len(self.samples) != 1 << len(self.splits):
-            raise ValueError(f"{len(self.samples)} samples for {1 << len(self.splits)} leaves")
 
     def branches(self, level: int) -> int:
         """Return the number of branches below `level`: it doubles at each split at or above it."""

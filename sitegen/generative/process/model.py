@@ -125,26 +125,11 @@ class CardModel(nn.Module):
         return self.card.predict(self, x, level, *more)
 
     def levels_of(self, states: Tensor, level: int | Tensor) -> Tensor:
-        """Return `level` as a tensor (1,) or (N,), after checking it and `states` (N, C, H, W).
-
-        Raises ValueError for states of another shape or type, and levels outside of 1 … K.
-        """
-        levels, shape = torch.as_tensor(level, device=states.device).reshape(-1), self.card.shape
-        shape_of_states, highest = tuple(states.shape), self.card.levels
-        if states.dim() != 4 or shape_of_states[1:] != shape or states.dtype != torch.float32:
-            raise ValueError(
-                f"the state is {shape_of_states} {states.dtype}; must be float32 (N, C, H, W) with "
-                f"(C, H, W) = {shape}"
-            )
-        if levels.is_floating_point() or levels.dtype == torch.bool:
-            raise ValueError(f"level must be an integer, not {levels.dtype}")
-        if len(levels) not in (1, len(states)):
-            raise ValueError(
-                f"{len(levels)} levels for {len(states)} states; give one, or one each"
-            )
-        low, high = (int(end) for end in levels.aminmax())
-        if low < 1 or high > highest:
-            raise ValueError(f"level must be 1 … {highest}, not {low if low < 1 else high}")
+        """Return `level` as a tensor (1,) or (N,). Raises ValueError unless all are 1 … K."""
+        levels = torch.as_tensor(level, device=states.device).reshape(-1)
+        low, high = levels.aminmax()
+        if levels.is_floating_point() or low < 1 or high > self.card.levels:
+            raise ValueError(f"level must be an integer from 1 to {self.card.levels}, not {level}")
         return levels
 
     def conditioned(self, condition: Condition, rows: int) -> Self:
@@ -279,8 +264,8 @@ class Model(CardModel):
 
         `u` (N, C, H, W) float32 in [0, 1] pixel units, unclipped; `level` k from 1 to K, an int or
         integers (N,). Returns (N, C, H, W) float32, with the card's guidance unless the model is in
-        training. Raises ValueError for states of another shape or type, for levels outside of
-        1 … K, and for a jump that is none of this model's.
+        training. Raises ValueError for levels outside of 1 … K, and for a jump that is none of this
+        model's.
         """
         levels = self.levels_of(u, level).expand(len(u))
         statistics = self.statistics

@@ -152,13 +152,8 @@ def run(
     among all, for error messages. No gradients are kept.
 
     Raises TargetError, naming level, sample and range, when a state is not finite or far from
-    images; ValueError for shapes that do not fit.
+    images.
     """
-    shape_of_start, shape = tuple(initial_state.shape), process.card.shape
-    if len(shape_of_start) != 4 or shape_of_start[1:] != shape:
-        raise ValueError(
-            f"the initial state is {shape_of_start}; must be (N, C, H, W) = (N, {shape})"
-        )
     state = initial_state.to(process.device or initial_state.device, torch.float32)
     memory = None
     for level, below in pairwise(process.levels):

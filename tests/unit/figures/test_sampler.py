@@ -1,8 +1,6 @@
 """A sampler in the page: what may be asked, what is refused, and what the page says of it."""
 
-import re
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,16 +9,12 @@ from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.figures.live import refuse_heavy
 from sitegen.figures.sampler import PageSampler
-from sitegen.generative.card.card import preset
 from sitegen.html.figure_views import downloads, figure_view, front_picture
 from sitegen.html.views import FigureView
 from sitegen.media.manifest import Media, MediaFile, ModelRef, Record
-from sitegen.models.browser import BrowserModel, at_least, export_for_browser
-from sitegen.models.registry import model_source
+from sitegen.models.browser import BrowserModel
 from tests.support.calling import make_figure
 from tests.support.making import small_card
-from tests.support.paths import ROOT
-from tests.support.tinymodel import write_large
 
 PLACE = SourceLocation("pages/index.md", 3)
 
@@ -44,24 +38,6 @@ def heavy(size: int, flop: float) -> BrowserModel:
     """A model of so many bytes that takes so much for a sample of one step."""
     bands = [{"lowest_level": 1, "flop": flop}]
     return BrowserModel({"bands": bands, "visited": [1, 0]}, bytes(size))
-
-
-def test_heavy_cards_are_refused(tmp_path: Path) -> None:
-    """Before anything is read: a published model, by the least that it must take; not ours."""
-    spec = make_figure("sampler", ("cifar",), {}, PLACE).spec
-    (fault,) = spec.unmet([preset("cifar10")])
-    assert re.match(r"the model cifar is too heavy for a page: at least \d\d\.\d MB to ", fault)
-    large = write_large(tmp_path / "large")
-    ours = [ROOT / "models" / name for name in ("mnist", "faces", "fashion-mnist")]
-    for folder in (*ours, large):
-        source = model_source(folder.name, folder)
-        assert source.prior is not None
-        exported = export_for_browser(source.card, source.weights, source.prior)
-        size, gflop = at_least(source.card)
-        assert 0.3 < size / exported.size < 1
-        assert 0.6 < gflop / exported.gflop < 1
-        spec = make_figure("sampler", (folder.name,), {}, PLACE).spec
-        assert bool(list(spec.unmet([source.card]))) == (folder == large)
 
 
 def test_heavy_models_are_refused() -> None:

@@ -91,5 +91,3 @@ def test_noise_of_chosen_leaves() -> None:
         found, own = noise(level), independent(3, wanted, shape)(level)
         torch.testing.assert_close(found, own, rtol=0, atol=0)
     assert not np.array_equal(noise(9).numpy(), Branching(3, splits, shape)(9).numpy())
-    with pytest.raises(ValueError, match="2 samples for 4 leaves"):
-        Branching(3, splits, shape, samples=(1, 2))

@@ -130,7 +130,7 @@ def test_the_network_is_read_off_the_file(site: Path, options: dict[str, Any]) -
 
 
 def test_images_of_several_sizes() -> None:
-    """They do not tell the size, which is asked for; few images make few states and calls."""
+    """They do not tell the size, which is asked for."""
     draw(DATA / "large", size=16)
     with pytest.raises(ConfigError, match="--image-size"):
         add(data=DATA, **TOLD)
@@ -139,9 +139,6 @@ def test_images_of_several_sizes() -> None:
     assert any("the images are not squares of one size" in note for note in done.notes)
     scaled = add("scaled", data=DATA / "large", image_size=8, **TOLD)
     assert any("the images are 16×16 pixels" in note for note in scaled.notes)
-    grey = add("grey", data=draw(Path("grey"), channels=1), **TOLD)
-    assert any("grey, and the model makes images in colour" in note for note in grey.notes)
-    assert not any("grey" in note for note in (*done.notes, *scaled.notes))
 
 
 def test_preset() -> None:

@@ -1,9 +1,7 @@
 """Byte weights of published checkpoints, for the sampler in a page."""
 
 import contextlib
-import re
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,6 @@ from click.testing import CliRunner
 from sitegen.cli.main import cli
 from sitegen.core.errors import RefusedError
 from sitegen.generative.card.card import read_card
-from sitegen.generative.card.networks import UNetConfig
 from sitegen.models.add import AddResult, add_model, add_named
 from sitegen.models.browser import export_for_browser
 from sitegen.models.converting import byte_weights, require_fit
@@ -63,24 +60,13 @@ def test_published_checkpoint_gets_a_sampler() -> None:
 
 def test_too_heavy_by_how_much() -> None:
     """What a page cannot run is refused before anything is written, with how far it is off."""
-    large = small_card(image_size=32, levels=200, channels=3)
-    large = replace(large, unet=UNetConfig(128, (1, 2, 2, 2), num_res_blocks=4))
-    with pytest.raises(RefusedError) as refused:
-        require_fit("cifar", large)
-    over = r"a page: at least 46\.\d MB to fetch, 1\.86 times the limit of 25 MB, and at least "
-    over += r"3,227\.\d GFLOP a sample, 54 times the limit of 60 GFLOP;"
-    assert re.search(over, str(refused.value))
     odd = small_card(use_scale_shift_norm=True)
     with pytest.raises(RefusedError, match="has use_scale_shift_norm, which the sampler in a"):
         require_fit("odd", odd)
-    assert large.unet is not None
-    both = replace(large, unet=replace(large.unet, use_scale_shift_norm=True))
-    with pytest.raises(RefusedError, match=r"has use_scale_shift_norm, .*; .* is too heavy for a"):
-        require_fit("both", both)
     before = CONFIG.read_text()
     data = draw(Path("pictures"), size=28, channels=1)
     heavy = AddOptions(TINY, data=data, **{**TOLD, "levels": 1000})
-    with pytest.raises(RefusedError, match="too heavy"):
+    with pytest.raises(RefusedError, match=r"GFLOP a sample, .* times the limit of 60 GFLOP;"):
         add_model(CONFIG, "digits", heavy, sampler=True)
     assert CONFIG.read_text() == before
     assert not Path("models/digits").exists()

@@ -83,7 +83,7 @@ def test_spectral(form: Callable[[list[float]], Any], tmp_path: Path) -> None:
         (SIGMAS, {"image_size": 8}, "lacks num_channels, model_channels, channel_mult"),
         (SIGMAS, [], "holds no table"),
         (SIGMAS, {**CONFIG, "image_size": "8"}, r"config\.json: image_size = "),
-        (SIGMAS[::-1], CONFIG, "level 0 is the sharp image"),
+        (SIGMAS[::-1], CONFIG, "numbers that rise from 0"),
         ("log", CONFIG, "no list of values"),
         (torch.zeros(2, 3), CONFIG, "no list of values"),
     ],

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sitegen.generative.maths.noise import (
-    LAST_SEED,
     Branching,
     Interpolated,
     Purpose,
@@ -24,7 +23,7 @@ _SAMPLES = st.lists(st.integers(0, 10_000), min_size=1, max_size=6)
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
-@given(st.integers(0, LAST_SEED), _SAMPLES, st.integers(1, 400))
+@given(st.integers(0, 2**63 - 1), _SAMPLES, st.integers(1, 400))
 def test_company_does_not_matter(seed: int, samples: list[int], level: int) -> None:
     """A sample's noise is bit-equal alone, in a batch, in another order, and asked for again."""
     together = independent(seed, samples, _SHAPE)(level)
@@ -47,9 +46,6 @@ def test_numbers() -> None:
     assert abs(float(numbers.mean())) < 0.01
     assert abs(float(numbers.std()) - 1) < 0.01
     assert abs(float((numbers.abs() > 2).float().mean()) - 0.0455) < 0.002
-    for seed in [-1, LAST_SEED + 1]:
-        with pytest.raises(ValueError, match="must be from 0"):
-            independent(seed, [0], _SHAPE)(1)
     shape = (1, 40, 40)
     base = (5, Purpose.STEP, [2], 7)
     others = [
@@ -60,7 +56,7 @@ def test_numbers() -> None:
         (5, Purpose.STEP, [2], 8),
         (5, Purpose.STEP, [7], 2),
         (2, Purpose.STEP, [5], 7),
-        (LAST_SEED, Purpose.STEP, [2], 7),
+        (2**63 - 1, Purpose.STEP, [2], 7),
     ]
     first = normal(*base, shape).flatten()
     for other in others:
@@ -105,6 +101,3 @@ def test_great_circle() -> None:
     assert len(set(map(tuple, rows.flatten(1).tolist()))) == len(rows)
     short = Branching(0, (6,), _SHAPE)
     assert all(torch.equal(short(level), tree(level)) for level in (8, 7, 6, 5, 4))
-    for splits in [(3, 6), (6, 6), (6, 0)]:
-        with pytest.raises(ValueError, match="levels that fall"):
-            Branching(0, splits, _SHAPE)

@@ -257,11 +257,9 @@ def test_first_noise_and_what_cannot_be() -> None:
     card = diffusion_card()
     model = model_of(card)
     for level in (0, 9):
-        with pytest.raises(ValueError, match=r"level must be 1 … 8"):
+        with pytest.raises(ValueError, match="level must be an integer from 1 to 8"):
             model(start(), level)
     noise = independent(0, [0, 1], SHAPE)
-    with pytest.raises(ValueError, match=r"the initial state is \(2, 3, 8, 8\)"):
-        next(reverse_process(model, torch.zeros(2, 3, 8, 8), noise))
     with pytest.raises(ValueError, match="this process draws noise"):
         next(reverse_process(model, start(), None))
     with pytest.raises(ConfigError, match="sampling_noise_std"):

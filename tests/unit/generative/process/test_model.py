@@ -24,22 +24,9 @@ def test_starts_as_the_wiener_filter(channels: int, level: int) -> None:
     assert np.abs(found - wiener(card, data, u, level)).max() < 2e-6
 
 
-@pytest.mark.parametrize(
-    ("shape", "kind", "level", "words"),
-    [
-        ((2, 1, 8, 8), torch.float32, 0, "level must be 1 … "),
-        ((2, 1, 8, 8), torch.float32, -1, "level must be 1 … "),
-        ((2, 1, 8, 8), torch.float32, 5000, "level must be 1 … "),
-        ((2, 1, 8, 8), torch.float32, 2.5, "must be an integer"),
-        ((2, 1, 8, 8), torch.float32, torch.tensor([1, 2, 3]), "3 levels for 2 states"),
-        ((2, 3, 8, 8), torch.float32, 1, "must be float32"),
-        ((2, 1, 8, 8), torch.float64, 1, "must be float32"),
-    ],
-)
-def test_refuses_what_it_was_not_trained_on(
-    shape: tuple[int, ...], kind: torch.dtype, level: Any, words: str
-) -> None:
-    """A level outside of 1 … K, or states of another shape or type, give a message, no numbers."""
+@pytest.mark.parametrize("level", [0, -1, 5000, 2.5, torch.tensor([1, 5000])])
+def test_refuses_other_levels(level: Any) -> None:
+    """A level outside of 1 … K gives a message, no numbers."""
     card = small_card()
-    with pytest.raises(ValueError, match=words):
-        Model(card, [random_unet(card)])(torch.zeros(shape, dtype=kind), level)
+    with pytest.raises(ValueError, match="level must be an integer from 1 to "):
+        Model(card, [random_unet(card)])(torch.zeros(2, 1, 8, 8), level)
