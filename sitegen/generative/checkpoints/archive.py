@@ -68,6 +68,10 @@ SHARED_CONTAINERS, VISITS, LONG_INTEGERS = 24, 10**8, 1000
 integers beyond 64 bits. A tree of n shared tuples takes 2ⁿ operations to hash; the keys of a dict
 may be integers of one hash."""
 NAME_LENGTH = 1000
+_CODECS = frozenset(
+    "base64 bz2 hex idna punycode quopri quotedprintable rot13 uu zip zlib".split()  # noqa: SIM905
+)
+"""Encodings whose results can be encoded again, twice as long each time, or that take hours."""
 _WRAPPERS = ("ema_model.", "module.", "denoise_fn.", "model.")
 """Prefixes of a network inside others: of averages, DataParallel, and the diffusions of Cold
 Diffusion and lucidrains, which also hold kernels and noise schedules."""
@@ -249,7 +253,7 @@ def _require_harmless(path: Path, data: bytes) -> None:
 
     Raises RefusedError, or ValueError for a pickle that is damaged.
     """
-    names, containers, shared, before = set[str](), set[int](), set[int](), ""
+    names, codecs, containers, shared, before = set[str](), set[str](), set[int](), set[int](), ""
     calls = longest = fetches = depth = long_integers = 0
     for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
         if opcode.name == "PROTO" and argument != 2:
@@ -273,6 +277,7 @@ def _require_harmless(path: Path, data: bytes) -> None:
             calls += 1
         elif isinstance(argument, str):
             longest = max(longest, len(argument))
+            codecs.add(re.sub("[^a-z0-9]", "", argument.lower()).removesuffix("codec"))
         elif isinstance(argument, int):
             long_integers += argument.bit_length() > 64
         before = opcode.name
@@ -283,6 +288,8 @@ def _require_harmless(path: Path, data: bytes) -> None:
             or long_integers > LONG_INTEGERS
         ):
             raise RefusedError(f"{path}: refused: its list of tensors is far too complex")
+    if "_codecs.encode" in names:
+        names |= codecs & _CODECS
     if unknown := sorted(name for name in names if not _HARMLESS.fullmatch(name)):
         raise RefusedError(
             f"{path}: refused as unsafe: it names {unknown[0][:100]}, which weights do not need; "

@@ -157,6 +157,14 @@ def repeated(call: bytes, argument: bytes, count: int) -> bytes:
     return text + b"]q\1(" + call + b"q\2h\0R" + b"h\2h\0R" * count + b"e"
 
 
+def encoded(text: str, *codecs: str) -> bytes:
+    """A text that is encoded again and again."""
+    texts = [b"X" + struct.pack("<I", len(t := item.encode())) + t for item in (text, *codecs)]
+    return (
+        b"c_codecs\nencode\n" * len(codecs) + texts[0] + b"".join(t + b"\x86R" for t in texts[1:])
+    )
+
+
 def colliding(count: int) -> bytes:
     """A dict with keys that are different numbers with the same hash."""
     keys = ((1 + n * ((1 << 61) - 1)).to_bytes(12, "little") for n in range(count))
@@ -186,6 +194,10 @@ HOSTILE: dict[str, Callable[[Path], Path]] = {
     "text as bytes": lambda folder: pth(folder, repeated(b"c_codecs\nencode\n", b"\x85", 60_000)),
     "text as arguments": lambda folder: pth(
         folder, repeated(b"ctorch._utils\n_rebuild_parameter\n", b"", 60_000)
+    ),
+    "text of texts": lambda folder: pth(folder, encoded("a" * 4096, "latin1", *["Hex_"] * 18)),
+    "slow encoding": lambda folder: pth(
+        folder, encoded("".join(map(chr, range(0x4E00, 0x6E00))), "punycode")
     ),
     "keys of one hash": lambda folder: pth(folder, colliding(100_000)),
     "tree as a key": lambda folder: pth(folder, b"}K\1\x85q\0" + b"h\0h\0\x86q\0" * 60 + b"Ns"),
