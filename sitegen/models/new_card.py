@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from sitegen.core.errors import ConfigError, RefusedError
-from sitegen.generative.card.card import CARD_NAME, BlurRange, ModelCard, card_beside, read_card
+from sitegen.generative.card.card import (
+    CARD_NAME,
+    BlurRange,
+    ModelCard,
+    card_beside,
+    preset,
+    read_card,
+)
 from sitegen.generative.card.labels import LabelsConfig
 from sitegen.generative.card.parts import falls
 from sitegen.generative.card.tables import PUBLISHED_LEVELS, DiffusionConfig
@@ -38,7 +45,6 @@ from sitegen.models.options import (
     AddOptions,
     completed,
     option,
-    published,
 )
 from sitegen.models.registry import is_approximate, measured, preset_prior
 
@@ -158,8 +164,11 @@ def new_model(options: AddOptions, info: CheckpointInfo) -> tuple[AddOptions, Mo
             f"`sitegen inspect` shows what it is; {UNKNOWN_NETWORK}"
         )
     taken |= {"objective"} if info.objective else set()
+    called = form.called
+    if options.preset is not None and kind == "ihdm":
+        taken, called = {"kind", "preset"}, f"{options.preset}, whose card may be changed later,"
     if alien := options.of_network(*taken):
-        raise ConfigError(f"{form.called} has no {', '.join(alien)}; leave it out")
+        raise ConfigError(f"{called} has no {', '.join(alien)}; leave it out")
     options, side = completed(options, kind, needed, info.presets)
     card, notes = form.make(options, info)
     card = replace(card, subject=options.subject or "")
@@ -293,16 +302,7 @@ def _heat_card(options: AddOptions, info: CheckpointInfo) -> Made:
             parameterization="preconditioned" if info.preconditioned else "difference",
         )
         return card, notes
-    card, blur = published(options.preset)
-    unet = card.finest
-    if options.heads is not None or options.head_channels is not None:
-        heads, width = options.heads or HEADS, options.head_channels or -1
-        unet = replace(unet, num_heads=heads, num_head_channels=width)
-    names = ("image_size", "levels", "training_noise_std", "sampling_noise_std")
-    changes = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-    low, high = options.blur_sigma_min, options.blur_sigma_max
-    sigmas = BlurRange(low or blur.sigma_min, high or blur.sigma_max)
-    return replace(card, unet=unet, blur=sigmas, **changes), []
+    return preset(options.preset), []
 
 
 def _ddpm_card(options: AddOptions, info: CheckpointInfo) -> Made:

@@ -7,9 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sitegen.core.errors import ConfigError
-from sitegen.generative.card.card import BlurRange, preset
 from sitegen.generative.data.images import image_side
-from sitegen.generative.process.dissipation import HeatDissipation, heat_of
 
 
 @dataclass(frozen=True)
@@ -78,14 +76,11 @@ def completed(
 
     The side is None if they have no common one. Raises ConfigError that lists all missing fields.
     """
-    is_heat, has_prior = kind == "ihdm", False
-    if options.preset is not None:  # whose prior serves if the flattest states are the same
-        card, blur = published(options.preset)
-        has_prior = options.image_size in (None, card.image_size)
-        has_prior = has_prior and options.blur_sigma_max in (None, blur.sigma_max)
+    is_heat = kind == "ihdm"
     side = None if options.data is None else image_side(options.data)
-    fields = ["data"] if is_heat and not has_prior else []
-    if options.preset is None:
+    fields = []
+    if options.preset is None:  # which has a prior
+        fields += ["data"] if is_heat else []
         options = replace(options, image_size=options.image_size or side)
         fields += ["image_size"] if not is_heat or options.data is not None else []
         fields += needed
@@ -96,10 +91,3 @@ def completed(
         heading = "a checkpoint does not record everything that sampling needs; give\n"
         raise ConfigError(f"{options.checkpoint}: {heading}" + "\n".join(rows))
     return options, side
-
-
-def published(name: str) -> tuple[HeatDissipation, BlurRange]:
-    """Return the card of a published configuration, and its blur."""
-    card = heat_of(preset(name))
-    assert isinstance(card.blur, BlurRange)  # those of all presets are
-    return card, card.blur

@@ -4,6 +4,7 @@ The weights are random, but names, shapes and order are the published ones, as `
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from sitegen.builder.render import FigureRenderer
 from sitegen.generative.card.card import preset
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.models.add import add_model
+from sitegen.models.editing import update_card
 from sitegen.models.options import AddOptions
 from tests.support.builders import CPU, decode
 from tests.support.making import published, save
@@ -33,7 +35,8 @@ def test_from_published_checkpoint_to_page(reference: Path, tmp_path: Path) -> N
     (tmp_path / "pages").mkdir()
     (tmp_path / "pages/index.md").write_text(PAGE)
     config.write_text('title = "T"\n')
-    added = add_model(config, "recorded", AddOptions(file, preset="cifar10", levels=2))
+    added = add_model(config, "recorded", AddOptions(file, preset="cifar10"))
+    assert update_card(added.files[-1], replace(added.card, levels=2))
     summary = build(config, BuildOptions(CPU), FigureRenderer, Silent())
     assert (summary.rendered, summary.approximate) == (("recorded-trajectories",), ("recorded",))
     (clip,) = (summary.output / "media").glob("*.mp4")

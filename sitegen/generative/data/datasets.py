@@ -22,7 +22,6 @@ DATASET_BYTES = 16 << 30
 _IDX_NAMES = tuple(f"train-images{dot}idx{axes}-ubyte" for axes in (3, 4) for dot in "-.")
 _CIFAR = {"cifar-10-batches-bin": ("data_batch_*.bin", 1), "cifar-100-binary": ("train.bin", 2)}
 """Folders of CIFAR's binary version: names of their files, and the labels before each image."""
-_CIFAR_PICKLED = ("cifar-10-batches-py", "cifar-100-python")
 _NPZ_NAMES = ("train_images", "x_train", "images", "data", "arr_0")
 
 
@@ -37,18 +36,12 @@ def read_dataset(path: Path) -> Images | None:
         raise RefusedError(f"{path}: not there; give a folder of images or an MNIST-format file")
     if not path.is_dir():
         return _npz(path) if path.suffix == ".npz" else _idx(path)
-    folders = [path, *(path / name for name in (*_CIFAR, *_CIFAR_PICKLED))]
+    folders = [path, *(path / name for name in _CIFAR)]
     cifar = [folder for folder in folders if folder.name in _CIFAR and folder.is_dir()]
     idx = find_idx(path)
     if len(datasets := [*idx, *cifar]) > 1:
         names = ", ".join(str(dataset.relative_to(path)) for dataset in datasets)
         raise RefusedError(f"{path}: holds several data sets ({names}); name one of them")
-    for folder in folders:
-        if not datasets and folder.name in _CIFAR_PICKLED and folder.is_dir():
-            raise RefusedError(
-                f"{folder}: CIFAR's version for Python is pickles, which may run code; download "
-                "its binary version (cifar-10-binary.tar.gz, cifar-100-binary.tar.gz)"
-            )
     if idx:
         return _idx(idx[0])
     return _cifar(cifar[0]) if cifar else None

@@ -163,7 +163,6 @@ class Run:
             "unet": self._all(),
             "ema": self.ema,
             "toml": self.model.card.to_toml(),
-            "subject": self.model.card.subject,
             "optimizer": self.optimizer.state_dict(),
         }
         write_state(self.state_path, state)
@@ -207,8 +206,6 @@ class Run:
         except (RuntimeError, KeyError, ValueError, TypeError) as error:
             raise damaged(self.state_path, error) from error
         self.step = state["step"]
-        card = self.model.card
-        self.model.card = replace(card, subject=card.subject or state["subject"])
         return True
 
     def advance(self) -> Batch:
@@ -349,7 +346,7 @@ def _seeded(seed: int, device: torch.device) -> Iterator[None]:
         yield
 
 
-KEYS = frozenset({"step", "options", "card", "toml", "subject", "data", "unet", "ema", "optimizer"})
+KEYS = frozenset({"step", "options", "card", "toml", "data", "unet", "ema", "optimizer"})
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> None:
