@@ -10,6 +10,7 @@ pickles; sizes are checked before memory is allocated.
 """
 
 import contextlib
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -30,9 +31,11 @@ from sitegen.record import LARGEST_ARRAY, MOST_ARRAYS
 SUFFIX = ".npy"
 MOST_MEMBERS = MOST_ARRAYS + 1
 """Maximum number of files inside an `.npz`."""
+HEADER_BYTES = 256
+"""Maximum bytes of the header of an array; NumPy writes 118 for four axes, and parses slowly."""
 _NUMBERS = "booleans, integers or floats"
-# NumPy tokenizes headers that do not parse, because Python 2 wrote integers as 10L.
-_DAMAGE = (*ZIP_DAMAGE, TypeError, SyntaxError, TokenError, MemoryError, RecursionError)
+# NumPy tokenizes headers that do not parse, because Python 2 wrote integers as 10L, and warns.
+_DAMAGE = (*ZIP_DAMAGE, TypeError, SyntaxError, TokenError, MemoryError, RecursionError, Warning)
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ class ArrayFile:
             # Other versions are for structured types, with headers of up to 4 GB.
             if version != (1, 0):
                 raise ValueError(f"an array of the .npy version {version}; save {_NUMBERS}")
-            shape, _, dtype = npy.read_array_header_1_0(stream)
+            shape, _, dtype = npy.read_array_header_1_0(stream, HEADER_BYTES)
             start = stream.tell()
         called, info = name.removesuffix(SUFFIX)[:100] or "its array", ArrayInfo(dtype, shape)
         if dtype.hasobject:
@@ -141,7 +144,8 @@ def open_arrays(path: Path, most_bytes: int = LARGEST_ARRAY) -> Iterator[ArrayFi
     """
     size = regular_size(path, "file of arrays")
     with contextlib.ExitStack() as stack:
-        with damage(path):
+        with damage(path), warnings.catch_warnings():
+            warnings.simplefilter("error")  # a header of Python 2 takes milliseconds
             file = stack.enter_context(path.open("rb"))
             start = file.read(6)
             zipped = None
