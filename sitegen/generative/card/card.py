@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, field, fields, is_dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field, Strict, TypeAdapter, ValidationError, model_validator
 
@@ -105,9 +105,6 @@ class ModelCard:
     quality: Mapping[str, Any] = field(default_factory=dict, hash=False)
     known_faults: tuple[Word, ...] = ()
     subject: _Subject = ""
-
-    origin: ClassVar[tuple[str, str]] = CARD_NAME, ""
-    """File that the card was read from, and its text, if it was read from one."""
 
     if TYPE_CHECKING:
 
@@ -284,11 +281,6 @@ class ModelCard:
             values[key] = values.get(key, {}).get("sha256")
         return hashlib.sha256(canonical_json(values).encode()).hexdigest()
 
-    def place(self, *key: str | int) -> str:
-        """Return the location of a key as `FILE:LINE: KEY`; only the key if it was not read."""
-        file, text = self.origin
-        return str(placed(file, toml_lines(text), key, ""))
-
     @classmethod
     def from_toml(cls, text: str, where: str = CARD_NAME) -> ModelCard:
         """Parse a card. Raises ConfigError with all problems, each with `where` and the line."""
@@ -299,12 +291,9 @@ class ModelCard:
             fault = placed(where, toml_lines(text), ("kind",), str(error)[4:])
             raise config_error([fault]) from None
         try:
-            card: ModelCard = TypeAdapter(kind).validate_python(tables)
+            return TypeAdapter(kind).validate_python(tables)  # type: ignore[no-any-return]
         except ValidationError as error:
             raise config_error(toml_diagnostics(error, kind, text, where)) from error
-        # Not a field: cards that were read from different files are equal if their values are.
-        object.__setattr__(card, "origin", (where, text))
-        return card
 
     def to_toml(self) -> str:
         """Return the card as TOML; `from_toml` reads an equal card from it."""

@@ -49,15 +49,11 @@ class Architecture:
             num_classes=unet.num_classes,
         )
 
-    def unet(self, heads: int = 1) -> UNetConfig:
-        """Return the configuration with these dimensions, `heads` per attention, and no dropout.
-
-        Raises ConfigError for a number of heads that does not divide the channels.
-        """
+    def unet(self) -> UNetConfig:
+        """Return the configuration with these dimensions, one head per attention, no dropout."""
         return UNetConfig(
             **{name: getattr(self, name) for name in _SEEN},
             attention_levels=self.attention_levels,
-            num_heads=heads,
             conv_resample=self.resampling != "pooling",
             resblock_updown=self.resampling == "residual",
             num_classes=self.num_classes,

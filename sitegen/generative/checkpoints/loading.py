@@ -235,7 +235,7 @@ def _of_sitegen(
     expected = notes(card)
     for key in (CASCADE, *map(".".join, MEANING)):  # settings that shapes do not show
         if (noted := checkpoint.notes.get(key)) not in (None, expected.get(key)):
-            raise RefusedError(f"{card.place(*key.split('.'))}: must be {noted}, as {path} says")
+            raise RefusedError(f"{path}: its card must have {key} = {noted}")
     _check_shapes(path, shapes_of(numbers), shapes, card)
     for name, tensor in numbers.items():
         allowed = ["float32"] if name not in networks else ["float32", "float16", "bfloat16"]

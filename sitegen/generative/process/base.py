@@ -58,11 +58,6 @@ class ProcessCard(ModelCard):
     """End of the error messages about states and results that cannot come from images."""
 
     @property
-    def hint(self) -> str:
-        """Range of pixels, for the error message about a state that cannot come from images."""
-        return "pixels belong in [0, 1]"
-
-    @property
     def largest(self) -> float:
         """Largest absolute value that a state may be expected to have."""
         return 1.0
@@ -106,8 +101,6 @@ class FromNoise(ProcessCard):
     """Base class of processes from Gaussian noise to images in [-1, 1], with one network."""
 
     unet: Network = Field(description="the network, a table")
-
-    hint = "pixels belong in [-1, 1]"
 
     def start(self, model: Any, seed: int, samples: Sequence[int]) -> Tensor:
         """Return standard normal numbers (N, C, H, W) of N samples."""

@@ -69,8 +69,7 @@ class Cold(FromNoise):
 
         root = colour_root(self.cold)
         if root is None:
-            key = self.place("cold", "start_covariance")
-            raise ConfigError(f"{key}: must be symmetric and positive definite")
+            raise ConfigError("cold.start_covariance: must be symmetric and positive definite")
         numbers = normal(seed, Purpose.INITIAL_STATE, samples, 0, (self.channels,))
         colours = numbers @ root.to(numbers).T + numbers.new_tensor(self.cold.start_mean)
         noise: Tensor = self.cold.start_noise * super().start(model, seed, samples)

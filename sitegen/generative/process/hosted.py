@@ -55,10 +55,6 @@ class Hosted(ProcessCard):
     def largest(self) -> float:
         return max(abs(self.sampler.low), abs(self.sampler.high), 100.0)
 
-    @property
-    def hint(self) -> str:
-        return f"pixels belong in [{self.sampler.low:g}, {self.sampler.high:g}]"
-
     def start(self, model: Any, seed: int, samples: Sequence[int]) -> Tensor:
         from sitegen.generative.maths.noise import initial_noise
 

@@ -211,17 +211,9 @@ def _check_finite(
     low, high = state.aminmax()  # 15 times as fast as those of each sample
     if not (low >= -limit and high <= limit):  # true for NaN, too
         sample = int((~(state.abs() <= limit)).nonzero()[0, 0])
-        numbers = state[sample][state[sample].isfinite()]
-        not_finite = state[sample].numel() - len(numbers)
-        span = f"{numbers.min():.3g} to {numbers.max():.3g}" if len(numbers) else "none"
-        summary = (
-            f"{not_finite} values that are not finite, and the others are"
-            if not_finite
-            else "values of"
-        )
         raise TargetError(
             f"sampling broke down on the way to level {level}: {sample_at(noise, sample, first)} "
-            f"has {summary} {span}; {process.card.hint}; {process.card.advice}"
+            f"has values beyond ±{limit:g}, or that are no numbers; {process.card.advice}"
         )
 
 

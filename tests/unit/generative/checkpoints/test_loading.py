@@ -139,14 +139,12 @@ def test_meaning_of_weights_is_in_their_file(tmp_path: Path) -> None:
     save_weights(file, random_unet(card).state_dict(), torch.float32, card)
     assert isinstance(load_model(file, card).card, Ddpm)
     changes: list[tuple[str, str, str]] = [
-        ("norm_groups = 8", "norm_groups = 4", "unet.norm_groups: must be 8"),
-        ("norm_groups = 8", "", "unet.norm_groups: must be 8"),
-        ("v_prediction", "epsilon", "diffusion.prediction_type: must be v_prediction"),
+        ("norm_groups = 8", "norm_groups = 4", "unet.norm_groups = 8"),
+        ("norm_groups = 8", "", "unet.norm_groups = 8"),
+        ("v_prediction", "epsilon", "diffusion.prediction_type = v_prediction"),
     ]
     for old, new, told in changes:
         card_file.write_text(card.to_toml().replace(old, new))
         with pytest.raises(RefusedError) as caught:
             load_model(file, card_file)
-        assert told in str(caught.value)
-        assert str(caught.value).startswith(f"{card_file}:")
-        assert str(caught.value).endswith(f", as {file} says")
+        assert str(caught.value) == f"{file}: its card must have {told}"

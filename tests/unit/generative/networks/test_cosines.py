@@ -73,7 +73,7 @@ def test_file(made: Any, tmp_path: Path) -> None:
     assert info.bands == len(both.networks)
     assert f"a cascade of {info.bands} networks" in info.to_text()
     assert info.parameters == sum(value.numel() for value in both.networks.state_dict().values())
-    with pytest.raises(RefusedError, match="bands: must be "):
+    with pytest.raises(RefusedError, match="its card must have bands = "):
         load_heat(path, replace(preconditioned(), weights=known.weights))
 
 
@@ -88,10 +88,10 @@ def test_file(made: Any, tmp_path: Path) -> None:
     ],
 )
 def test_the_card_must_describe_the_networks(line: str, changed: str, tmp_path: Path) -> None:
-    """A card that contradicts the bands in the file is refused, with its line and theirs."""
+    """A card that contradicts the bands in the file is refused with these."""
     path, known = stored(cascade(), tmp_path)
     text = known.to_toml()
     assert line in text
     wrong = ModelCard.from_toml(text.replace(line, changed, 1), "m.toml")
-    with pytest.raises(RefusedError, match=r'^m.toml:\d+: bands: must be \[\{.*"side":3.* says$'):
+    with pytest.raises(RefusedError, match=r'its card must have bands = \[\{.*"side":3'):
         load_heat(path, wrong)

@@ -108,7 +108,7 @@ def test_a_tree_computes_each_state_once() -> None:
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e6, -1e6])
 def test_breakdown_is_told(value: float) -> None:
-    """A value that is not finite, or far out of range, stops at once: level, sample, range."""
+    """A value that is not finite, or far out of range, stops at once: level, sample, limit."""
 
     def answer(u: Tensor, level: int) -> Tensor:
         u = u.clone()
@@ -117,10 +117,8 @@ def test_breakdown_is_told(value: float) -> None:
 
     steps = reverse_process(_Stub(small_card(), answer), _flat(2), _no_noise)
     assert [next(steps).level for _ in range(3)] == [7, 6, 5]
-    told = r"level 4: sample 1 .* (-1e\+06|0\.5) to (0\.5|1e\+06)"
-    with pytest.raises(TargetError, match=told) as caught:
+    with pytest.raises(TargetError, match=r"level 4: sample 1 .* has values beyond ±1000, or that"):
         next(steps)
-    assert ("1 values that are not finite" in str(caught.value)) == (not math.isfinite(value))
 
 
 def test_what_cannot_be(tiny_card: ModelCard) -> None:
