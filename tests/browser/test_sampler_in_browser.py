@@ -510,7 +510,7 @@ def test_links_that_say_nothing(browser: Browser, address: str, picture: str) ->
 
 @pytest.mark.parametrize("width", [390, 1280])
 def test_nothing_moves_when_the_model_comes(browser: Browser, address: str, width: int) -> None:
-    """The controls have their space before the press, and what is beneath moves by two lines at most.
+    """The controls have their space before the press; what is beneath moves by two lines at most.
 
     A bar shows how much of the model has come.
     """
