@@ -24,7 +24,7 @@ from sitegen.generative.card.card import (
 from sitegen.generative.card.labels import LabelsConfig
 from sitegen.generative.card.parts import falls
 from sitegen.generative.card.tables import PUBLISHED_LEVELS, DiffusionConfig
-from sitegen.generative.checkpoints.archive import UNKNOWN_NETWORK
+from sitegen.generative.checkpoints.archive import OTHER_WAYS, UNKNOWN_NETWORK
 from sitegen.generative.checkpoints.dimensions import Architecture
 from sitegen.generative.checkpoints.foreign import foreign_model
 from sitegen.generative.checkpoints.inspection import (
@@ -263,6 +263,7 @@ def _network(
     if options.heads is not None or options.head_channels is not None:
         settings |= {"num_heads": options.heads or HEADS}
         settings |= {"num_head_channels": options.head_channels or -1}
+    upsampling_heads = settings.pop("num_heads_upsample", -1)
     new_order = new_order or info.layout == "flow_matching"
     new_order = bool(settings.setdefault("use_new_attention_order", new_order))
     unet = replace(
@@ -271,6 +272,11 @@ def _network(
         learn_sigma=info.learned_variance or None,
     )
     values["unet"] = unet
+    if unet.num_head_channels == -1 and upsampling_heads not in (-1, unet.num_heads):
+        raise RefusedError(
+            f"{options.checkpoint}: num_heads_upsample = {upsampling_heads}: sitegen has one "
+            f"number of heads for a network; {OTHER_WAYS}"
+        )
     if not {"num_heads", "num_head_channels"} & settings.keys():
         change = "--heads N or --head-channels N if it was trained with others"
         note = f"assumed: {HEADS} attention head, since the file does not say; {change}"

@@ -51,7 +51,7 @@ HEAD = ("out.2.weight", "out.2.bias")
 """Tensors of the last convolution. If it has twice the channels, the second half is a learned
 variance.
 """
-HEADS = ("num_heads", "num_head_channels", "use_new_attention_order")
+HEADS = ("num_heads", "num_head_channels", "num_heads_upsample", "use_new_attention_order")
 """Settings of attention, which shapes do not show; some programs save them with the weights."""
 
 Format = Literal["pth", "safetensors"]

@@ -127,6 +127,16 @@ def test_heads_of_torchcfm(
     assert torch.allclose(last.state, state, atol=1e-5, rtol=1e-4)
 
 
+def test_other_heads_on_the_way_up(tmp_path: Path) -> None:
+    """A network whose two halves have different numbers of heads is refused by that name."""
+    config = small_card(channel_mult=(1, 2), attention_levels=(1,))
+    content: dict[str, Any] = {"net_model": random_unet(config).state_dict()}
+    content["args"] = Namespace(num_heads=2, num_heads_upsample=4)
+    path = save(content, tmp_path / "cfm.pt")
+    with pytest.raises(RefusedError, match="num_heads_upsample = 4: sitegen has one number"):
+        new_model(AddOptions(path, image_size=8, levels=5), inspect_checkpoint(path))
+
+
 @pytest.mark.parametrize("shift", [1.0, 3.0])
 def test_diffusers(shift: float, tmp_path: Path) -> None:
     """A saved pipeline has the times of its scheduler, in steps of its own number."""
