@@ -92,6 +92,8 @@ def load_model(
             f"{file}: a checkpoint does not contain its image size, levels, blur or heads; give "
             f"its card (a {CARD_NAME}) or a preset ({choices})"
         )
+    if own_card.kind == "recording":
+        raise ConfigError(f"{file}: a recording has no network; figures show its states")
     weights, networks = read_weights(file, own_card), []
     for prefix, band in zip(prefixes(own_card), own_card.networks, strict=True):
         with torch.device("meta"):

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sitegen.core.errors import RefusedError
+from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.generative.card.card import ModelCard
+from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.data.recording import open_recording, recorded_card
 from sitegen.record import record
 from tests.support.making import entries_of, npy_bytes, zipped
@@ -40,6 +41,8 @@ def test_what_a_card_says(tree: Path) -> None:
     assert card.abilities == {"tree", "fan", "final"}
     assert ModelCard.from_toml(card.to_toml()) == card
     assert card.networks == ()
+    with pytest.raises(ConfigError, match="a recording has no network"):
+        load_model(tree, card)
 
 
 def test_states_of_samples(tree: Path) -> None:
