@@ -123,7 +123,7 @@ def sniff(path: Path) -> Format:
     if start[:1] == b"\x80" and start[1:2] in b"\x01\x02\x03\x04\x05":
         raise RefusedError(
             f"{path}: a bare pickle, as torch.save wrote before version 1.6, which cannot be "
-            "checked before it is read; save it again with torch.save of a newer PyTorch"
+            f"checked before it is read; save it again with a newer PyTorch, or {OTHER_WAYS}"
         )
     raise _damaged(path, "neither a .pth nor safetensors")
 
@@ -233,7 +233,7 @@ def _load_pth(path: Path, size: int) -> object:
                 raise ValueError(f"a zip with {len(pickles)} data.pkl inside; torch.save has one")
             if pickles[0].replace("data.pkl", "constants.pkl") in zipped.NameToInfo:
                 raise RefusedError(
-                    f"{path}: a TorchScript program, not a checkpoint; save a state dict"
+                    f"{path}: a TorchScript program; save a state dict, or {OTHER_WAYS}"
                 )
             # With `mmap`, torch takes tensors from their offsets in the file, so compressed bytes
             # would become weights.
@@ -259,7 +259,7 @@ def _require_harmless(path: Path, data: bytes) -> None:
         if opcode.name == "PROTO" and argument != 2:
             raise RefusedError(
                 f"{path}: saved with pickle protocol {argument}, which torch.load(weights_only="
-                "True) does not read; save it again with torch.save and its own protocol, 2"
+                f"True) does not read; save it again with protocol 2, torch's, or {OTHER_WAYS}"
             )
         if opcode.name in ("GLOBAL", "INST"):
             names.add(str(argument).replace(" ", "."))
