@@ -61,9 +61,6 @@ from sitegen.generative.process.dissipation import heat_of
 if TYPE_CHECKING:
     from torch import Tensor
 
-SUFFIXES = frozenset({".pth", ".pt", ".ckpt", ".safetensors"})
-"""File name extensions of checkpoints."""
-
 _NUMBERS = frozenset({"float64", "float32", "float16", "bfloat16", "int8"})
 """Number types of stored networks."""
 CONSISTENCY, GUIDED = "consistency_models", "improved-diffusion, guided-diffusion or related"
@@ -295,31 +292,11 @@ def _problems(checkpoint: Checkpoint, tensors: Mapping[str, Tensor]) -> Iterator
         yield f"it claims {count:,} parameters, which its {checkpoint.bytes:,} bytes cannot hold"
 
 
-def only_checkpoint(folder: Path) -> Path | None:
-    """Return the single checkpoint in a folder, found by its extension; None if there is none.
-
-    Raises RefusedError, with their names, if there are several.
-    """
-    try:
-        files = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES]
-    except OSError as error:
-        raise RefusedError(f"{folder}: cannot be listed: {error.strerror}") from None
-    files = [path for path in files if not path.name.endswith("prior.safetensors")]
-    checkpoints = sorted(path for path in files if path.is_file() and path.name[0] != ".")
-    if len(checkpoints) > 1:
-        names = ", ".join([path.name for path in checkpoints[:5]] + ["…"] * bool(checkpoints[5:]))
-        raise RefusedError(
-            f"{folder}: holds {len(checkpoints)} checkpoints ({names}); "
-            "name one of them, or keep only one there"
-        )
-    return checkpoints[0] if checkpoints else None
-
-
 def weights_file(path: Path) -> Path:
     """Return the weights of a model's folder; a file is returned unchanged.
 
-    If a folder has no card, or its card names no weights, its single checkpoint is returned. Raises
-    RefusedError if there is none, or if the folder is an unfinished run of `sitegen train`.
+    Raises RefusedError if a folder has no card, if its card names no weights, or if it is an
+    unfinished run of `sitegen train`.
     """
     if not os.path.isdir(path):
         return path
@@ -327,13 +304,10 @@ def weights_file(path: Path) -> Path:
         return foreign[0]
     require_finished(path)
     card = read_card(path) if (path / CARD_NAME).exists() else None
-    if card is not None and card.weights is not None:
-        return path / card.weights.file
-    file = only_checkpoint(path)
-    if file is None:
-        lack = "holds no checkpoint" if card is None else f"its {CARD_NAME} names no weights"
+    if card is None or card.weights is None:
+        lack = f"has no {CARD_NAME}" if card is None else f"its {CARD_NAME} names no weights"
         raise RefusedError(f"{path}: {lack}; give its file. Of another format, {OTHER_WAYS}")
-    return file
+    return path / card.weights.file
 
 
 def _with_recipe(info: CheckpointInfo, card: ModelCard) -> CheckpointInfo:

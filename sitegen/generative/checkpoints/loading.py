@@ -167,12 +167,6 @@ def _of_torch(
             )
     shapes = network_shapes(card)
     tensors = dict(checkpoint.weights)
-    if "label_emb.weight" in tensors and card.labels is None:
-        rows = len(tensors["label_emb.weight"])
-        raise RefusedError(
-            f"{path}: a class-conditional model; its card needs [labels], and num_classes = {rows} "
-            f"in [unet], as `sitegen add` writes them"
-        )
     for name, tensor in tensors.items():  # 1 × 1 convolutions of consistency_models
         if name.endswith((".qkv.weight", ".proj_out.weight")) and tensor.dim() == 4:
             tensors[name] = tensor.flatten(2)

@@ -179,13 +179,8 @@ def contrasted(states: Tensor, noise: float) -> Tensor:
 
 
 def split(states: Tensor, draw: Tensor) -> Tensor:
-    """Return states repeated for each branch of a tree that `draw` has numbers for.
-
-    Raises ValueError if the number of draws is not a multiple of the number of states.
-    """
-    branches, remainder = divmod(len(draw), len(states))
-    if remainder or not branches:
-        raise ValueError(f"noise for {len(draw)} samples, not {len(states)}")
+    """Return states repeated for each branch of a tree that `draw` has numbers for."""
+    branches = len(draw) // len(states)
     return states if branches == 1 else states.repeat_interleave(branches, dim=0)
 
 

@@ -241,7 +241,7 @@ def test_checkpoint_in_the_models_folder(site: Path, monkeypatch: pytest.MonkeyP
         with pytest.raises(ZeroDivisionError):
             add(checkpoint=home, data=DATA, **TOLD)
     assert [path.name for path in home.parent.iterdir()] == ["best.pth"]
-    add(checkpoint=home.parent, data=DATA, **TOLD)
+    add(checkpoint=home, data=DATA, **TOLD)
     made = source()
     assert made.weights == site / home
     assert made.missing_file is None

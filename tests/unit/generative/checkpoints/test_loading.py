@@ -125,9 +125,7 @@ def test_card_is_needed(tiny: Path, tmp_path: Path, tiny_card: ModelCard) -> Non
     assert load_model(tmp_path / "c.pth")
     assert load_model(tmp_path)
     beside.write_text(tiny_card.to_toml())
-    assert load_model(tmp_path)  # the one checkpoint beside it
-    (tmp_path / "d.pth").write_bytes(tiny.read_bytes())
-    with pytest.raises(RefusedError, match=r"c\.pth.*d\.pth"):
+    with pytest.raises(RefusedError, match="names no weights"):
         load_model(tmp_path)
 
 

@@ -221,7 +221,7 @@ def test_what_is_no_file(card: ModelCard, tmp_path: Path, good: Path) -> None:
     refused(link, card, "this is a device, not a checkpoint")
     refused(sparse, card, "neither a .pth nor safetensors")
     refused(empty, card, "is empty")
-    with pytest.raises(RefusedError, match=r"holds no checkpoint; .* --recording FILE"):
+    with pytest.raises(RefusedError, match=r"has no model\.toml; .* --recording FILE"):
         load_model(folder)
     for start in (_header(b"{" + _ONE + b"}"), b"PK\x03\x04"):
         sparse.write_bytes(start)
