@@ -102,7 +102,10 @@ def described_model(options: AddOptions) -> DescribedModel:
     where = checkpoint if home is None else home / CARD_NAME
     if fixed := options.of_network(*_STEPS[: 3 if home else 2]):
         raise ConfigError(f"{where}: this card decides all of it; leave out {', '.join(fixed)}")
-    _require_images(options, card, where)
+    if "prior" not in card.abilities and options.data is not None:
+        raise ConfigError(f'--data: the kind "{card.kind}" has no prior to make; leave it out')
+    if "prior" in card.abilities and card.prior is None and options.data is None:
+        raise ConfigError(f"{where}: names no prior to start from; --data: {PROMPTS['data']}")
     if home is None:
         return DescribedModel(card, notes, data=options.data)
     parts = [home / part.file if part else None for part in (card.prior, card.example)]
@@ -218,14 +221,6 @@ def _kind(options: AddOptions, info: CheckpointInfo) -> str:
         chosen = f"--kind {kind}: " if kind else ""
         raise ConfigError(f"{chosen}{options.checkpoint} {why}")
     return kind
-
-
-def _require_images(options: AddOptions, card: ModelCard, where: Path) -> None:
-    """Raise ConfigError for missing images of a model that has a card, and for useless ones."""
-    if "prior" not in card.abilities and options.data is not None:
-        raise ConfigError(f'--data: the kind "{card.kind}" has no prior to make; leave it out')
-    if "prior" in card.abilities and card.prior is None and options.data is None:
-        raise ConfigError(f"{where}: names no prior to start from; --data: {PROMPTS['data']}")
 
 
 Made = tuple[ModelCard, list[str]]

@@ -90,10 +90,6 @@ class _Drawn:
             **levels,
         }
 
-    @property
-    def _columns(self) -> int:
-        return math.ceil(math.sqrt(len(self.numbers)))
-
     def work(self, models: ModelProvider) -> Iterator[None]:
         """The sampling, a step a turn."""
         sampler = models.sampler(self.name)
@@ -116,7 +112,8 @@ class _Drawn:
 
     def _poster(self, name: str, folder: Path) -> MediaFile:
         side = self.card.image_size
-        cells = Cells(len(self.numbers), side, side, self._columns, 0)
+        columns = math.ceil(math.sqrt(len(self.numbers)))
+        cells = Cells(len(self.numbers), side, side, columns, 0)
         factor = scale_factor(*cells.size)
         pictures = enlarge(to_uint8(self.last[0]), factor, smooth=not self.pixelated)
         return write_still(sheet(pictures, cells.enlarged(factor)), folder / name)

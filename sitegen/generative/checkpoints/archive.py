@@ -203,8 +203,14 @@ def open_checkpoint(path: Path) -> Checkpoint:
         names = ", ".join(str(key)[:40] for key in list(value)[:8])
         why = f"it holds {names or 'nothing'}; a published checkpoint has model and ema"
         raise RefusedError(f"{path}: not a checkpoint of this kind: {why}; {UNKNOWN_NETWORK}")
-    ema = None if value.get("ema") is None else _averages(path, value["ema"])
-    return Checkpoint("published", weights=_named(path, model), averages=ema, **common)
+    if value.get("ema") is None:
+        return Checkpoint("published", weights=_named(path, model), **common)
+    averages = _table(value["ema"]).get("shadow_params")
+    if not isinstance(averages, list | tuple):
+        raise RefusedError(f"{path}: its ema has no list shadow_params, as published ones have")
+    if not all(map(_is_tensor, averages)):
+        raise RefusedError(f"{path}: its ema.shadow_params has an item that is not a tensor")
+    return Checkpoint("published", weights=_named(path, model), averages=tuple(averages), **common)
 
 
 def require_whole(path: Path) -> None:
@@ -369,15 +375,6 @@ def _unwrapped(table: Mapping[Any, Any]) -> tuple[Mapping[str, Tensor], Mapping[
             buffers = {n: value for n, value in named.items() if not n.startswith(prefix)}
             named = inner
     return named, buffers
-
-
-def _averages(path: Path, ema: object) -> tuple[Tensor, ...]:
-    tensors = _table(ema).get("shadow_params")
-    if not isinstance(tensors, list | tuple):
-        raise RefusedError(f"{path}: its ema has no list shadow_params, as published ones have")
-    if not all(map(_is_tensor, tensors)):
-        raise RefusedError(f"{path}: its ema.shadow_params has an item that is not a tensor")
-    return tuple(tensors)
 
 
 def _damaged(path: Path, why: object) -> RefusedError:
