@@ -205,12 +205,14 @@ def open_checkpoint(path: Path) -> Checkpoint:
         raise RefusedError(f"{path}: not a checkpoint of this kind: {why}; {UNKNOWN_NETWORK}")
     if value.get("ema") is None:
         return Checkpoint("published", weights=_named(path, model), **common)
-    averages = _table(value["ema"]).get("shadow_params")
-    if not isinstance(averages, list | tuple):
+    shadow_params = _table(value["ema"]).get("shadow_params")
+    if not isinstance(shadow_params, list | tuple):
         raise RefusedError(f"{path}: its ema has no list shadow_params, as published ones have")
-    if not all(map(_is_tensor, averages)):
+    if not all(map(_is_tensor, shadow_params)):
         raise RefusedError(f"{path}: its ema.shadow_params has an item that is not a tensor")
-    return Checkpoint("published", weights=_named(path, model), averages=tuple(averages), **common)
+    return Checkpoint(
+        "published", weights=_named(path, model), averages=tuple(shadow_params), **common
+    )
 
 
 def require_whole(path: Path) -> None:
