@@ -136,17 +136,17 @@ class Solved(Noised):
 
     def predict(self, model: CardModel, x: Tensor, level: int, *_: Any) -> Tensor:
         """Return the predicted images (N, C, H, W) of states at a level."""
-        sigma, image_share = self.sigmas[level], self.scales(level)[0]
-        image, noise = 1 / math.hypot(1, sigma), sigma / math.hypot(1, sigma)
-        state = image / image_share * x
+        sigma, root = self.sigmas[level], math.hypot(1, self.sigmas[level])
+        state = x / self.scales(level)[0]  # x_0 + σ ε
         timestep = x.new_full((len(x),), self.solver.timesteps[self.levels - level])
-        answer = model.network(state, timestep)
+        answer = model.network(state / root, timestep)
+        # In the order of diffusers: Heun may divide what rounding changes by a small σ.
         if self.solver.prediction_type == "v_prediction":
-            predicted = image * state - noise * answer
+            predicted = state / root**2 - sigma / root * answer
         elif self.solver.prediction_type == "sample":
             predicted = answer
         else:
-            predicted = (state - noise * answer) / image
+            predicted = state - sigma * answer
         return predicted.clamp(-1, 1) if self.solver.clip_sample else predicted
 
     def move(

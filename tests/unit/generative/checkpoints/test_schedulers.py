@@ -75,6 +75,7 @@ THOUSAND: dict[str, Any] = {
     "beta_start": 0.00085,
     "beta_end": 0.012,
 }
+LARGE = {"num_train_timesteps": 1000, "beta_schedule": "squaredcos_cap_v2", "clip_sample": True}
 SOLVER: list[dict[str, Any]] = [
     {},
     {"timestep_spacing": "leading", "steps_offset": 1},
@@ -97,6 +98,9 @@ CASES = [
     # σ and timesteps as rounded to float32; in float64 the last images differ by 1.4e-4 and more.
     ("HeunDiscrete", {"prediction_type": "sample", "clip_sample": True, **THOUSAND}, 3),
     ("HeunDiscrete", {"prediction_type": "v_prediction", "clip_sample": True, **THOUSAND}, 3),
+    # σ of 20,000, from which differences of rounding grow to 0.1.
+    ("HeunDiscrete", {**LARGE, "prediction_type": "sample"}, 2),
+    ("HeunDiscrete", {**LARGE, "prediction_type": "v_prediction", "use_karras_sigmas": True}, 2),
     # The first timestep is just below 49, and cast to 48; in float64 it is 49.
     (
         "DPMSolverMultistep",
