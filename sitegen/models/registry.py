@@ -129,7 +129,7 @@ def model_source(name: str, path: Path, card_path: Path | None = None) -> ModelS
     """Return the model in a folder with `model.toml`, or of a checkpoint file and its card.
 
     Without `card_path`, the card is the `model.toml` in the folder of a checkpoint if it names that
-    file. Models saved by diffusers need no card. Raises RefusedError if there is
+    file. Models saved by diffusers or IHDM-spectral need no card. Raises RefusedError if there is
     no card, or if it names no weights.
     """
     has_card = (path / CARD_NAME).is_file() or card_path not in (None, path / CARD_NAME)

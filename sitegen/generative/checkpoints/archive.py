@@ -1,10 +1,11 @@
 """Checkpoint files: mapped into memory, with names, shapes and types known before they are read.
 
 Published checkpoints and related ones are zip files of `torch.save`, which torch reads with
-`weights_only=True`. Five layouts are supported:
+`weights_only=True`. Six layouts are supported:
 
 - "published": `model`, `ema` and `step` of the paper's own code;
 - "state dict": only named tensors, as improved-diffusion and guided-diffusion save them;
+- "spectral": `ema_state_dict`, `schedule` and `step` of IHDM-spectral;
 - "torchcfm": `net_model`, `ema_model` and `step`;
 - "flow_matching": `model` with the network under `model.` and its averages as `shadow_params.N`;
 - "averaged": `model` and `step`, with averages by name under `ema`, as cold diffusion and
@@ -28,14 +29,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from sitegen.core.errors import RefusedError
+from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.files import regular_size, reject_duplicate_keys
 from sitegen.core.zips import ZIP_DAMAGE, open_zip
+from sitegen.generative.card.card import BlurSchedule
+from sitegen.generative.card.limits import MOST_LEVELS
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Layout = Literal["weights", "published", "state dict", "torchcfm", "flow_matching", "averaged"]
+Layout = Literal[
+    "weights", "published", "state dict", "spectral", "torchcfm", "flow_matching", "averaged"
+]
 
 OTHER_WAYS = (
     "record its samples (`sitegen add NAME --recording FILE`) or write a sampler class: "
@@ -82,10 +87,11 @@ class Checkpoint:
     """The content of a checkpoint of `bytes` bytes: its tensors by name, without `module.`.
 
     Numbers are read from the disk when a tensor is used. Only in the layout "published" are the
-    averages separate: an unnamed list in the order of the parameters. In "torchcfm",
-    "flow_matching" and "averaged" the weights are averages. `notes` are those of safetensors,
-    `heads` the settings of attention that a file records. `buffers` are the tensors next to the
-    network in the diffusion that wraps it, such as its `betas`.
+    averages separate: an unnamed list in the order of the parameters. In "spectral", "torchcfm",
+    "flow_matching" and "averaged" the weights are averages. `schedule` is the blur in a file of
+    "spectral". `notes` are those of safetensors, `heads` the settings of attention that a file
+    records. `buffers` are the tensors next to the network in the diffusion that wraps it, such as
+    its `betas`.
     """
 
     layout: Layout
@@ -93,6 +99,7 @@ class Checkpoint:
     weights: Mapping[str, Tensor]
     step: int | None = None
     averages: tuple[Tensor, ...] | None = None
+    schedule: BlurSchedule | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
     heads: dict[str, int] = field(default_factory=dict)
     buffers: Mapping[str, Tensor] = field(default_factory=dict)
@@ -158,6 +165,23 @@ def open_checkpoint(path: Path) -> Checkpoint:
         if isinstance(table.get(key), int)
     }
     common: dict[str, Any] = {"bytes": size, "step": step, "heads": heads}
+    if "ema_state_dict" in value and "schedule" in value:
+        if not _table(value["ema_state_dict"]):
+            raise RefusedError(f"{path}: its ema_state_dict holds no weights")
+        blurs: Any = _table(value["schedule"]).get("values")
+        if _is_tensor(blurs) and blurs.dim() == 1 and len(blurs) <= MOST_LEVELS + 1:
+            blurs = blurs.tolist()
+        if not isinstance(blurs, list | tuple) or any(type(v) not in (int, float) for v in blurs):
+            raise RefusedError(
+                f"{path}: its schedule has no list of values, as IHDM-spectral saves, at most "
+                f"{MOST_LEVELS + 1:,}"
+            )
+        try:
+            schedule = BlurSchedule(tuple(blurs))
+        except (ConfigError, OverflowError) as error:
+            raise RefusedError(f"{path}: its schedule: {error}") from None
+        weights = _named(path, value["ema_state_dict"])
+        return Checkpoint("spectral", weights=weights, schedule=schedule, **common)
     if {"state", "param_groups"} <= value.keys():
         raise RefusedError(
             f"{path}: the state of an optimizer, not a model; give the model*.pt or, better, the "

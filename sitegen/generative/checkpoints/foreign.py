@@ -1,21 +1,24 @@
 """Models of other programs that contain everything needed for a model card; no torch.
 
+- IHDM-spectral: a `.pt` with its blur schedule, and a `config.json` next to it.
 - k-diffusion: safetensors with their configuration.
 - diffusers: a folder with its configuration, its scheduler and its weights.
 """
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.files import read_json, sha256
 from sitegen.generative.card.card import CARD_NAME, FileRef, ModelCard, card_beside
-from sitegen.generative.card.networks import DiffusersUNet
+from sitegen.generative.card.networks import DiffusersUNet, UNetConfig
 from sitegen.generative.checkpoints.archive import OTHER_WAYS, open_checkpoint
 from sitegen.generative.checkpoints.kdiffusion import config_of, kdiffusion_card
 from sitegen.generative.checkpoints.schedulers import require, schedule_of
+from sitegen.generative.process.dissipation import TRAINING_NOISE_STD, sampling_noise
 
 CONFIG_NAME = "config.json"
 SCHEDULER_NAME = "scheduler_config.json"
@@ -49,7 +52,41 @@ def foreign_model(
     checkpoint = open_checkpoint(path)
     if (settings := config_of(checkpoint.notes)) is not None:
         return Foreign(path, *kdiffusion_card(path, settings, levels, sampler))
-    return None
+    if (schedule := checkpoint.schedule) is None:
+        return None
+    config = path.with_name(CONFIG_NAME)  # K and the blur come from the file itself
+    if not config.exists():
+        raise ConfigError(
+            f"{path}: an IHDM-spectral checkpoint has its blur, but not its network; put its "
+            f"{CONFIG_NAME} next to it, or give its model card"
+        )
+    try:
+        values = _flat(read_json(config))
+        names = ("image_size", "num_channels", "model_channels", "channel_mult")
+        if missing := [name for name in names if name not in values]:
+            raise ConfigError(f"lacks {', '.join(missing)}; give a model card instead")
+        unet = {key: values[key] for key in UNetConfig.__dataclass_fields__ if key in values}
+        training = values.get("training_noise_std", values.get("sigma")) or TRAINING_NOISE_STD
+        sampling = values.get("sampling_noise_std", values.get("delta")) or sampling_noise(training)
+        card = ModelCard(
+            image_size=values["image_size"],
+            channels=values["num_channels"],
+            levels=schedule.levels,
+            unet=UNetConfig(**unet),
+            blur=schedule,
+            training_noise_std=training,
+            sampling_noise_std=sampling,
+        )
+        return Foreign(path, card)
+    except ConfigError as error:
+        raise ConfigError(f"{config}: {error}") from None
+
+
+def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of nested tables by their last name; outer values take precedence."""
+    inner = [_flat(value) for value in table.values() if isinstance(value, dict)]
+    outer = {key: value for key, value in table.items() if not isinstance(value, dict)}
+    return {key: value for part in (*reversed(inner), outer) for key, value in part.items()}
 
 
 def _diffusers_model(folder: Path, levels: int | None, sampler: str | None) -> Foreign | None:

@@ -74,7 +74,7 @@ _ADDED = {
     **dict.fromkeys(FLOWS, "--image-size N --levels STEPS: a flow"),
     GUIDED: "--image-size N, and for a DDPM --kind ddpm --levels K, or --kind flow",
 }
-AVERAGED = ("torchcfm", "flow_matching", "averaged")
+AVERAGED = ("spectral", "torchcfm", "flow_matching", "averaged")
 """Layouts whose weights are averages."""
 
 
@@ -153,6 +153,8 @@ class CheckpointInfo:
             pairs["not supported"] = "; ".join(self.problems)
         elif self.card is None and self.architecture and (added := self._added()):
             pairs["sitegen add"] = added
+        if self.schedule_levels is not None and self.diffusion is None:
+            pairs["blur schedule"] = f"{self.schedule_levels} levels, in the file"
         return "\n".join(f"{key:17} {value}" for key, value in pairs.items())
 
     def _added(self) -> str:
@@ -178,7 +180,7 @@ class CheckpointInfo:
         if self.learned_variance or self.layout == "diffusers":
             return "noise, as in a DDPM"
         if not self.preconditioned:
-            is_known = card is not None or self.layout == "published"
+            is_known = card is not None or self.layout in ("published", "spectral")
             unknown = "unknown: difference, noise if it is a DDPM, or velocity if it is a flow"
             return "difference" if is_known else unknown
         return "preconditioned"
@@ -257,7 +259,9 @@ def _inspected(file: Path) -> CheckpointInfo:
         step=checkpoint.step,
         layout=checkpoint.layout,
         heads=checkpoint.heads | ({"use_new_attention_order": 1} if program == CONSISTENCY else {}),
-        schedule_levels=len(checkpoint.buffers["betas"]) if diffusion else None,
+        schedule_levels=len(checkpoint.buffers["betas"])
+        if diffusion
+        else (checkpoint.schedule.levels if checkpoint.schedule else None),
         ema_tensors=averages if checkpoint.averages is None else len(checkpoint.averages),
         problems=tuple(problems),
     )

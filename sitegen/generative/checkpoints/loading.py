@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from functools import lru_cache
+from math import isclose
 from pathlib import Path
 
 import torch
@@ -156,6 +157,14 @@ def _of_torch(
     if card.has_statistics:
         needs = "which a preconditioned or guided model needs"
         raise RefusedError(f"{path}: a .pth has no statistics of the data, {needs}")
+    if (stored := checkpoint.schedule) is not None:  # with which the weights were trained
+        sigmas = card.schedule.sigmas
+        if len(sigmas) != len(stored.sigmas) or not all(map(isclose, sigmas, stored.sigmas)):
+            raise RefusedError(
+                f"{path}: holds a blur schedule of {stored.levels} levels up to "
+                f"{stored.sigmas[-1]:g} pixels, which is not the card's; give the card its values, "
+                "as [blur] schedule"
+            )
     shapes = network_shapes(card)
     tensors = dict(checkpoint.weights)
     for name, tensor in tensors.items():  # 1 × 1 convolutions of consistency_models

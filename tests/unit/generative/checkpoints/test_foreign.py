@@ -1,4 +1,4 @@
-"""Models of other programs are loaded as they are: guided-diffusion, diffusers."""
+"""Models of other programs are loaded as they are: IHDM-spectral, guided-diffusion, diffusers."""
 
 import json
 import sys
@@ -13,14 +13,86 @@ from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
 from sitegen.config.schema import load_site
 from sitegen.core.errors import ConfigError, PlatformError, RefusedError
-from sitegen.generative.card.card import ModelCard
+from sitegen.generative.card.card import BlurSchedule, ModelCard
 from sitegen.generative.card.tables import DiffusionConfig
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.process.ddpm import Ddpm
 from sitegen.generative.training.recipe import as_ddpm
 from sitegen.models.registry import model_source, site_models
-from tests.support.making import closeness, random_unet, save, small_card
+from tests.support.making import closeness, load_heat, random_unet, save, small_card
+
+SIGMAS = [0.0, 0.4, 0.9, 2.5, 3.0, 7.25]
+CONFIG = {
+    "data": {"image_size": 8, "num_channels": 1, "dataset": "brains"},
+    "model": {
+        "K": 200,
+        "sigma": 0.02,
+        "model_channels": 32,
+        "channel_mult": [1, 1],
+        "num_res_blocks": 1,
+        "attention_levels": [1],
+        "blur_sigma_max": 96,
+    },
+}
+SPECTRAL = small_card(
+    channel_mult=(1, 1),
+    attention_levels=(1,),
+    levels=5,
+    blur=BlurSchedule(tuple(SIGMAS)),
+    training_noise_std=0.02,
+    sampling_noise_std=0.025,
+)
+
+
+def spectral(folder: Path, values: Any = SIGMAS, config: Any = CONFIG) -> Path:
+    """A checkpoint of IHDM-spectral, with its configuration beside it."""
+    if config is not None:
+        (folder / "config.json").write_text(json.dumps(config))
+    value = {
+        "step": 7000,
+        "ema_state_dict": random_unet(SPECTRAL).state_dict(),
+        "schedule": {"name": "fitted", "sha256": "0" * 64, "values": values},
+        "run_id": "a",
+        "config_sha256": "b",
+    }
+    return save(value, folder / "ema_iter_007000.pt")
+
+
+@pytest.mark.parametrize("form", [list, tuple, lambda v: torch.tensor(v, dtype=torch.float64)])
+def test_spectral(form: Callable[[list[float]], Any], tmp_path: Path) -> None:
+    """Its blur is the one in the file, whatever its configuration says; the averages are used."""
+    path = spectral(tmp_path, form(SIGMAS))
+    model = load_heat(path)
+    assert model.card == SPECTRAL
+    assert model.card.schedule.sigmas == tuple(SIGMAS)
+    source = model_source("brains", path)
+    assert (source.card, source.weights, source.prior) == (SPECTRAL, path, None)
+    found = model.unet.state_dict()
+    assert all(torch.equal(found[k], v) for k, v in random_unet(SPECTRAL).state_dict().items())
+    info = inspect_checkpoint(path)
+    assert (info.layout, info.step, info.schedule_levels) == ("spectral", 7000, 5)
+    assert info.ema_tensors == info.tensors
+    assert "5 levels, in the file" in info.to_text()
+
+
+@pytest.mark.parametrize(
+    ("values", "config", "told"),
+    [
+        (SIGMAS, None, "put its config.json next to it"),
+        (SIGMAS, {"image_size": 8}, "lacks num_channels, model_channels, channel_mult"),
+        (SIGMAS, [], "holds no table"),
+        (SIGMAS, {**CONFIG, "image_size": "8"}, r"config\.json: image_size = "),
+        (SIGMAS[::-1], CONFIG, "numbers that rise from 0"),
+        ("log", CONFIG, "no list of values"),
+        (torch.zeros(2, 3), CONFIG, "no list of values"),
+    ],
+    ids=range(7),
+)
+def test_spectral_refusals(values: Any, config: Any, told: str, tmp_path: Path) -> None:
+    """Without its configuration, or with a schedule that is none, it is refused in words."""
+    with pytest.raises((ConfigError, RefusedError), match=told):
+        load_model(spectral(tmp_path, values, config))
 
 
 @pytest.mark.parametrize("learned", [False, True])
@@ -47,7 +119,7 @@ def test_guided_diffusion(learned: bool, tmp_path: Path) -> None:
 
 
 def test_cards_of_foreign_models(tmp_path: Path) -> None:
-    """What is no model is refused; of a folder of diffusers `site.toml` needs no card."""
+    """What is no model, or has a card with another blur, is refused; `site.toml` needs none."""
     card = as_ddpm(small_card())
     weights = random_unet(card).state_dict()
     optimizer = torch.optim.AdamW(random_unet(card).parameters()).state_dict()
@@ -59,12 +131,23 @@ def test_cards_of_foreign_models(tmp_path: Path) -> None:
             load_model(save(content, tmp_path / "x.pt"), card)
     with pytest.raises(ConfigError, match="give its card"):
         load_model(save(weights, tmp_path / "model250000.pt"))
+    path = spectral(tmp_path)
+    assert load_heat(path, SPECTRAL).card == SPECTRAL
+    other = replace(SPECTRAL, blur=BlurSchedule((*SIGMAS[:-1], 8.0)))
+    with pytest.raises(RefusedError, match=r"a blur schedule of 5 levels up to 7\.25 pixels"):
+        load_model(path, other)
     saved(tmp_path / "theirs")
+    (tmp_path / "brains").mkdir()
+    spectral(tmp_path / "brains")
     (tmp_path / "pages").mkdir()
     (tmp_path / "pages/index.md").write_text("Words.\n")
-    (tmp_path / "site.toml").write_text('title = "A title"\n[models.theirs]\npath = "theirs"\n')
+    (tmp_path / "site.toml").write_text(
+        'title = "A title"\n[models.theirs]\npath = "theirs"\n'
+        '[models.brains]\npath = "brains/ema_iter_007000.pt"\n'
+    )
     models = site_models(load_site(tmp_path / "site.toml"))
     assert models["theirs"].card.kind == "ddpm"
+    assert models["brains"].card == SPECTRAL
     assert models["theirs"].missing_file is None
 
 

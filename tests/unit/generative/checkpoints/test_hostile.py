@@ -210,6 +210,10 @@ HOSTILE: dict[str, Callable[[Path], Path]] = {
         b"ccollections\nOrderedDict\nh\2R" * 50_000,
         b"e",
     ),
+    "schedule": lambda folder: save(
+        {"ema_state_dict": {"w": torch.zeros(1)}, "schedule": {"values": torch.zeros(MB)}},
+        folder / "a.pth",
+    ),
     "entries": many_entries,
     "entries behind another end": lambda folder: many_entries(folder, b"PK\5\6"),
     "expanded": lambda folder: save(
@@ -256,6 +260,14 @@ def test_inspect_says_what_is_wrong(tmp_path: Path) -> None:
     }.items():
         assert problem in inspect_checkpoint(tmp_path / name).problems[0]
     assert inspect_checkpoint(save(published(small_card()), tmp_path / "good.pth")).problems == ()
+
+
+def test_numbers_that_are_no_floats(tmp_path: Path) -> None:
+    """Whole numbers beyond all floats in the schedule are refused."""
+    schedule = {"values": [0.5, 1 << 1100]}
+    value = {"ema_state_dict": {"out.2.weight": torch.zeros(1)}, "schedule": schedule}
+    with pytest.raises(RefusedError, match="schedule"):
+        open_checkpoint(save(value, tmp_path / "b.pth"))
 
 
 def test_inspecting_reads_no_numbers(tmp_path: Path) -> None:
