@@ -26,7 +26,6 @@ from sitegen.generative.card.card import (
     require_finished,
 )
 from sitegen.generative.checkpoints.foreign import foreign_model
-from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.models.hosted import SamplerFile, describe, is_current, sampler_files
 
 _LARGE = 1 << 30
@@ -138,11 +137,9 @@ def model_source(name: str, path: Path, card_path: Path | None = None) -> ModelS
         return ModelSource(name, card, weights, None)
     folder = path if path.is_dir() else None
     if card_path is None and folder is None and card_beside(path) is None:
-        fits = " and ".join(inspect_checkpoint(path).presets)
-        start = f"; it fits the preset {fits}; begin with that card" if fits else ""
         raise RefusedError(
             f"{path}: a checkpoint does not record its image size, levels or blur, so it needs a "
-            f"model card; name it with --card{start}"
+            "model card; name it with --card"
         )
     card_path = card_path or (folder or path.parent) / CARD_NAME
     card = read_card(card_path)

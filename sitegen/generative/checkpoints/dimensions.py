@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from sitegen.generative.card.card import ModelCard, preset, presets
+from sitegen.generative.card.card import preset, presets
 from sitegen.generative.card.networks import UNetConfig
 
 if TYPE_CHECKING:
@@ -139,20 +139,6 @@ def differences(shapes: Shapes, expected: Shapes) -> list[str]:
     return lines + [
         f"{name[:100]} is not in the network" for name in shapes if name not in expected
     ]
-
-
-def mismatch(lines: Sequence[str], shapes: Shapes, card: ModelCard) -> str:
-    """Return the end of a message: the first five differences, and what the file looks like
-    instead.
-    """
-    more = f"\n  and {len(lines) - 5} more" if len(lines) > 5 else ""
-    listed = "".join(f"\n  {line}" for line in lines[:5])
-    looks = infer(shapes)
-    hint = ""
-    if looks is not None and looks != Architecture.of(card.channels, card.finest):
-        fits = " or ".join(matching_presets(looks))
-        hint = f"\nIt looks like {looks.text()}" + (f"; preset {fits} fits." if fits else ".")
-    return f"these weights do not fit the card's network:{listed}{more}{hint}"
 
 
 def _shape(shape: Sequence[int]) -> str:

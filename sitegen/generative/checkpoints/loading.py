@@ -35,9 +35,9 @@ from sitegen.generative.checkpoints.archive import (
     open_checkpoint,
     require_whole,
 )
-from sitegen.generative.checkpoints.dimensions import Shapes, differences, mismatch, shapes_of
+from sitegen.generative.checkpoints.dimensions import Shapes, differences, shapes_of
 from sitegen.generative.checkpoints.foreign import foreign_model
-from sitegen.generative.checkpoints.inspection import inspect_checkpoint, weights_file
+from sitegen.generative.checkpoints.inspection import weights_file
 from sitegen.generative.checkpoints.weights import (
     CASCADE,
     MEANING,
@@ -86,11 +86,9 @@ def load_model(
         regular_size(file, "checkpoint")
         own_card = own_card or card_beside(file)
     if own_card is None:
-        fits = " or ".join(inspect_checkpoint(file).presets)
-        choices = f"it fits the preset {fits}" if fits else f"presets: {', '.join(presets())}"
         raise ConfigError(
             f"{file}: a checkpoint does not contain its image size, levels, blur or heads; give "
-            f"its card (a {CARD_NAME}) or a preset ({choices})"
+            f"its card (a {CARD_NAME}), or that of a preset: {', '.join(presets())}"
         )
     if own_card.kind == "recording":
         raise ConfigError(f"{file}: a recording has no network; figures show its states")
@@ -172,7 +170,7 @@ def _of_torch(
             tensors[name] = tensor.flatten(2)
     if "blur" not in card.abilities and has_learned_variance(shapes_of(tensors)):
         tensors |= {name: tensors[name][: shapes[name][0]] for name in HEAD if name in tensors}
-    _check_shapes(path, shapes_of(tensors), shapes, card)
+    _check_shapes(path, shapes_of(tensors), shapes)
     if checkpoint.layout == "published":
         tensors = _averages_by_name(path, card, checkpoint, shapes)
     for name, tensor in tensors.items():
@@ -198,7 +196,7 @@ def _averages_by_name(
         count = len(checkpoint.averages)
         raise RefusedError(f"{path}: its ema has {count} tensors, the network has {len(shapes)}")
     tensors = dict(zip(shapes, checkpoint.averages, strict=True))
-    _check_shapes(path, shapes_of(tensors), shapes, card, "ema: ")
+    _check_shapes(path, shapes_of(tensors), shapes, "ema: ")
     return tensors
 
 
@@ -232,7 +230,7 @@ def _of_sitegen(
     for key in (CASCADE, *map(".".join, MEANING)):  # settings that shapes do not show
         if (noted := checkpoint.notes.get(key)) not in (None, expected.get(key)):
             raise RefusedError(f"{path}: its card must have {key} = {noted}")
-    _check_shapes(path, shapes_of(numbers), shapes, card)
+    _check_shapes(path, shapes_of(numbers), shapes)
     for name, tensor in numbers.items():
         allowed = ["float32"] if name not in networks else ["float32", "float16", "bfloat16"]
         if type_name(tensor) not in allowed and (name not in scales or name not in networks):
@@ -241,11 +239,14 @@ def _of_sitegen(
     return tensors, scales
 
 
-def _check_shapes(
-    path: Path, shapes: Shapes, expected: Shapes, card: ModelCard, part: str = ""
-) -> None:
+def _check_shapes(path: Path, shapes: Shapes, expected: Shapes, part: str = "") -> None:
     if lines := differences(shapes, expected):
-        raise RefusedError(f"{path}: {part}{mismatch(lines, shapes, card)}")
+        more = f"\n  and {len(lines) - 5} more" if len(lines) > 5 else ""
+        listed = "".join(f"\n  {line}" for line in lines[:5])
+        raise RefusedError(
+            f"{path}: {part}these weights do not fit the card's network:{listed}{more}\n"
+            "`sitegen inspect` shows the network of a file"
+        )
 
 
 def _statistics(weights: Mapping[str, Tensor]) -> Statistics:

@@ -163,7 +163,7 @@ MISTAKES: dict[str, tuple[str, dict[str, Any], type[Exception], str]] = {
     "no file": ("x", {"checkpoint": Path("no.pth")}, RefusedError, "there is no such checkpoint"),
     "no images": ("x", {**TOLD, "data": Path("no")}, RefusedError, "no: not there"),
     "preset": ("x", {"preset": "cifar1"}, ConfigError, 'did you mean "cifar10"'),
-    "misfit": ("x", {"preset": "cifar10"}, RefusedError, "do not fit .*(\n.*)*It looks like chan"),
+    "misfit": ("x", {"preset": "cifar10"}, RefusedError, "do not fit .*(\n.*)*`sitegen inspect`"),
     "heads": ("x", {**TOLD, "data": DATA, "heads": 3}, ConfigError, "must divide the channels"),
     "size": ("x", {**TOLD, "data": DATA, "image_size": 7}, ConfigError, "divisible by 2"),
     "blur": ("x", {**TOLD, "data": DATA, "blur_sigma_max": 0.1}, ConfigError, "above sigma_min"),
