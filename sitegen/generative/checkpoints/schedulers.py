@@ -210,12 +210,16 @@ def _noise_levels(settings: Settings, trained: int) -> NDArray[np.float32]:
 
     schedule = settings.get("beta_schedule", "linear")
     first, last = settings.get("beta_start", 0.0001), settings.get("beta_end", 0.02)
-    if schedule == "scaled_linear":
-        betas = np.linspace(first**0.5, last**0.5, trained) ** 2
+    if schedule in ("linear", "scaled_linear"):  # as `torch.linspace` in float32, from both ends
+        root = 2 if schedule == "scaled_linear" else 1
+        low, high = (float(np.float32(end ** (1 / root))) for end in (first, last))
+        step = float((np.float32(high) - np.float32(low)) / np.float32(max(trained - 1, 1)))
+        number = np.arange(trained)
+        rising, falling = low + step * number, high - step * (trained - 1 - number)
+        betas = np.where(number < trained // 2, rising, falling).astype(np.float32) ** root
     else:
         if not isinstance(schedule, DiffusionConfig):  # of a card
-            name = _one_of("beta_schedule", schedule, _SCHEDULES)
-            schedule = DiffusionConfig(name, *((first, last) if name == "linear" else ()))
+            schedule = DiffusionConfig(_one_of("beta_schedule", schedule, _SCHEDULES))
         alphas_bar = np.array(schedule.alphas_bar(trained))
         betas = 1 - alphas_bar[1:] / alphas_bar[:-1]
     # The types of diffusers (0.42): where ᾱ is almost 0 or 1, float64 gives other σ, and timesteps
@@ -267,7 +271,7 @@ def _solver(path: Path, settings: Settings, chosen: int | None) -> Schedule:
     solver = SolverConfig(
         method=method,
         timesteps=tuple(map(float, timesteps)),
-        sigmas=tuple(sigmas.tolist()),
+        sigmas=tuple(sigmas.astype(np.float32).tolist()),
         start_std=start,
         prediction_type=_one_of(
             "prediction_type",

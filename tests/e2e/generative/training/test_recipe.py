@@ -152,7 +152,7 @@ def test_flow_folder_is_a_model(tmp_path: Path) -> None:
     *_, last = run(process, process.start(0, [0]), None)
     assert bool(last.mean.isfinite().all())
     other = replace(written, flow=replace(asked.flow, time_scale=1.0))
-    with pytest.raises(RefusedError, match="its card must have flow.time_scale = 1000"):
+    with pytest.raises(RefusedError, match=r"its card must have flow\.time_scale = 1000"):
         load_model(tmp_path, other)
     assert not inspect_checkpoint(tmp_path / "weights.safetensors").preconditioned
     without = load_model(tmp_path, replace(written, sampling=None))
