@@ -1,12 +1,11 @@
 """Pictures, videos, tables and HTML that the author adds to a page.
 
 `{{ image("pictures/setup.png", alt="…") }}`, `{{ video("https://youtu.be/…") }}` and
-`{{ table([["Ours", 2.1]], columns=["Method", "FID"]) }}` are called like
-figures, but nothing is sampled for them, and media.json does not list them. A page reserves space
-for them, so pictures are read for their size, and videos have a declared aspect. YouTube's player
-is embedded from an address
-that sets no cookie before playback; Vimeo's accepts `dnt=1` (do not track). Both players are
-loaded by a click and start immediately.
+`{{ table([["Ours", 2.1]], columns=["Method", "FID"]) }}` are called like figures, but nothing is
+sampled for them, and media.json does not list them. A page reserves space for them, so pictures
+are read for their size, and videos have a declared aspect. YouTube's player is embedded from an
+address that sets no cookie before playback; Vimeo's accepts `dnt=1` (do not track). Both players
+are loaded by a click and start immediately.
 """
 
 import re

@@ -144,12 +144,10 @@ def make_group(
             return replace(group, names=call.names)
         case CompareCall():
             return replace(group, names=call.names, id=call.id or "")
-        case GridCall():
-            names = () if isinstance(call.columns, int) else call.columns
-            columns = call.columns if isinstance(call.columns, int) else len(names)
-            group = replace(group, names=names, columns=columns, rows=call.rows)
-            return replace(group, phone=call.phone, id=call.id or "")
-    return group
+    names = () if isinstance(call.columns, int) else call.columns
+    columns = call.columns if isinstance(call.columns, int) else len(names)
+    group = replace(group, names=names, columns=columns, rows=call.rows)
+    return replace(group, phone=call.phone, id=call.id or "")
 
 
 def group_fault(group: Group) -> str | None:

@@ -561,8 +561,12 @@ def checked_call(
             adapter = TypeAdapter(kind)
             values.append(adapter.validate_python(ArgsKwargs((), fitting), context=dict(context)))
         except ValidationError as error:
-            items = error.errors(include_url=False)
-            faults += [f"{item['loc'][0]}{rule(item, fields)}" for item in items]
+            faults += [
+                f"{item['loc'][0]}{rule(item, fields)}"
+                for item in error.errors(include_url=False)
+                # Of a list, pydantic counts valid items only; the others have errors of their own.
+                if item["type"] != "too_short" or item["ctx"]["actual_length"] == len(item["input"])
+            ]
     if faults:
         raise config_error(
             Diagnostic(location.file, location.line, f"{name}(…): {fault}") for fault in faults

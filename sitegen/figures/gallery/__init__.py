@@ -1,15 +1,13 @@
 """The kind `gallery`: pictures and videos of the author, or samples in a file, in a grid.
 
-`sample` reads and writes them.
-
-Pictures are scaled and encoded once, as other figures are rendered once. Each has a small version
-for the page and a large one that opens; a picture that is small already has one version.
+Pictures are scaled and encoded once by `sample`, as other figures are rendered once. Each has a
+small version for the page and a large one that opens; one that is small already has one version.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, StrictBool, StrictInt, ValidationInfo
@@ -38,24 +36,24 @@ MOST, FEW = 200, 36
 def _found(names: Any, info: ValidationInfo) -> tuple[str, ...]:
     """Return the files that an author names, with those of a folder in its place."""
     folder = SiteFolder(Path((info.context or {}).get("root") or "."))
-    is_one = isinstance(names, str)
-    names = (names,) if is_one else names
+    names = (names,) if isinstance(names, str) else names
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise ValueError("should be a folder, a file, or a list of files, in quotes")
     files = list[str]()
     for name in map(str, names):
+        file = name
         try:
             for file in folder.listed(name, (*PICTURES, *VIDEOS, *OTHERS)):
                 folder.find(file, limit=None if file.endswith(ARRAYS) else LARGEST)
                 files.append(file)
         except ValueError as error:
-            raise ValueError(str(error) if is_one else f"{quoted(name)} {error}") from None
-    suffixes = [PurePosixPath(file).suffix.lower() for file in files]
-    for file, suffix in zip(files, suffixes, strict=True):
-        if suffix not in (*PICTURES, *VIDEOS, *ARRAYS):
-            endings = ", ".join((*PICTURES, *VIDEOS, *ARRAYS))
-            raise ValueError(f"{quoted(file)} does not end in {endings}; save it as one of them")
-    if len(files) > 1 and set(ARRAYS) & set(suffixes):
+            fault = str(error) if names == (file,) else f"{quoted(file)} {error}"
+            raise ValueError(fault) from None
+    endings = (*PICTURES, *VIDEOS, *ARRAYS)
+    if others := [file for file in files if not file.lower().endswith(endings)]:
+        listed = ", ".join(endings)
+        raise ValueError(f"{quoted(others[0])} does not end in {listed}; save it as one of them")
+    if len(files) > 1 and any(file.lower().endswith(ARRAYS) for file in files):
         raise ValueError("a file of samples has a gallery of its own; call one for each")
     return tuple(files)
 
@@ -145,7 +143,8 @@ class Gallery(ModelFreeKind):
         shown = _shown_count(self.files, self.samples, self.count)
         if self.files[0].endswith(ARRAYS):
             return f"{shown} samples in a grid"
-        videos = sum(file.endswith(VIDEOS) for file in self.files[:shown])
+        files = [self.files[number] for number in self.samples or range(shown)]
+        videos = sum(file.lower().endswith(VIDEOS) for file in files)
         kinds = ((shown - videos, "picture"), (videos, "video"))
         counts = [f"{number} {kind}{'s' * (number > 1)}" for number, kind in kinds if number]
         return f"{' and '.join(counts)} in a grid"

@@ -88,11 +88,10 @@ def resampled(
             method = sampler_name or card.edm.solver
             edm = replace(card.edm, solver=method)
             return replace(card, edm=edm, levels=steps or card.levels)
-    known = {Ddpm: SAMPLERS, Flow: _OF_FLOW, Edm: _OF_EDM}.get(type(card))
-    if sampler_name and known and sampler_name not in known:
-        raise ConfigError(
-            f'a card of kind "{card.kind}" has no sampler {sampler_name}; choose {", ".join(known)}'
-        )
+    known = {Ddpm: SAMPLERS, Flow: _OF_FLOW, Edm: _OF_EDM}.get(type(card), ())
+    if sampler_name and sampler_name not in known:
+        choice = f"choose {', '.join(known)}" if known else "leave it out"
+        raise ConfigError(f'a card of kind "{card.kind}" has no sampler {sampler_name}; {choice}')
     raise ConfigError(f'a card of kind "{card.kind}" lists its steps')
 
 

@@ -69,9 +69,11 @@ def test_files_of_a_folder(site: Path) -> None:
     assert isinstance(spec, Gallery)
     assert spec.files == ("own/p1.PNG", "own/p2.jpg", "own/p3.mp4", "own/p10.png")
     assert call(site, "own").description([]) == "3 pictures and 1 video in a grid"
+    (site / "own" / "p3.mp4").rename(site / "own" / "p3.MP4")
+    assert call(site, "own", samples=[2, 0]).description([]) == "1 picture and 1 video in a grid"
     more = call(site, ["own/p2.jpg", "own"]).spec
     assert isinstance(more, Gallery)
-    assert more.files == ("own/p2.jpg", *spec.files)
+    assert more.files[:2] == ("own/p2.jpg", "own/p1.PNG")
 
 
 @pytest.mark.parametrize(
@@ -143,6 +145,9 @@ def test_pictures_with_transparent_pixels_and_those_that_move(site: Path, tmp_pa
         job(call(site, "own"))
     other.save(site / "own" / "loop.gif")
     with pytest.raises(ConfigError, match=r'"own/loop.gif" does not end in'):
+        planned(site, "own")
+    other.save(site / "own" / "a#b.png")
+    with pytest.raises(ConfigError, match=r'files = "own": "own/a#b.png" should be a path'):
         planned(site, "own")
 
 

@@ -99,6 +99,7 @@ def test_other_steps_of_a_figure(sources: Sources) -> None:
     ("model", "arguments", "message"),
     [
         ("tiny", {"steps": 3}, 'tiny: a card of kind "ihdm" lists its steps'),
+        ("tiny", {"sampler_name": "heun"}, "has no sampler heun; leave it out"),
         ("noise", {"steps": 1000}, "noise: 1000 steps: must be from 1 to its"),
         ("noise", {"sampler_name": "midpoint"}, "has no sampler midpoint; choose ddpm, ddim"),
     ],

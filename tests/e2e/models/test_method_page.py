@@ -16,7 +16,7 @@ from tests.support.paths import ROOT
 from tests.unit.generative.checkpoints.test_foreign import network
 
 PAGE = (ROOT / "docs/pages/method.md").read_text(encoding="utf-8")
-RECORDING, DIFFUSERS, _, SAMPLER = re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S)
+RECORDING, DIFFUSERS, POINTS, SAMPLER = re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S)
 SITE = 'title = "Birds"\n'
 
 
@@ -36,6 +36,19 @@ def test_recording(tmp_path: Path) -> None:
     page(tmp_path, 'trajectories("flow", count=4, show="final")')
     (figure,) = build(tmp_path)
     assert "4 small birds" in str(figure["alt"])
+
+
+def test_points(tmp_path: Path) -> None:
+    """The program writes the recording that the manual shows."""
+    assert run_python("-c", POINTS, folder=tmp_path).returncode == 0
+    with (
+        np.load(ROOT / "docs/own/plane/plane.npz") as shown,
+        np.load(tmp_path / "plane.npz") as new,
+    ):
+        arrays = [name for name in new.files if isinstance(new[name], np.ndarray)]
+        assert (shown.files, len(arrays) > 20) == (new.files, True)
+        for name in arrays:
+            np.testing.assert_allclose(new[name], shown[name], rtol=0, atol=1e-5)
 
 
 def test_loop_of_diffusers(tmp_path: Path) -> None:

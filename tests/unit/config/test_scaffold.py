@@ -56,7 +56,7 @@ def test_files(new: Path) -> None:
     wanted = ".github/workflows/pages.yml .gitignore pages/index.md requirements-render.txt"
     assert found == FILES == [*wanted.split(), "site.toml"]
     text = (new / "pages/index.md").read_text()
-    assert {*figure_kinds(), *EMBEDS, *GROUPS} - {"beside"} <= set(re.findall(r"(\w+)\(", text))
+    assert {*figure_kinds(), *EMBEDS, *GROUPS} <= set(re.findall(r"(\w+)\(", text))
     assert "\n::: details " in text
     (page,) = read_pages(load_site(new / "site.toml"))
     assert {figure.kind for figure in page.figures} == set(figure_kinds()) - {"gallery"}

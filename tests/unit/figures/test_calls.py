@@ -152,6 +152,9 @@ def test_every_fault_of_a_call_at_once() -> None:
         'alt = "": String should have at least 1 character',
         'id = "A b": should be 1 to 64 of a-z, 0-9 and -, and not begin with -',
     ]
+    assert faults("mnist", texts=["a" * 201]) == [
+        f'texts = "{"a" * 59}…": String should have at most 200 characters'
+    ]
 
 
 _PAIRS, _FALL = "two different samples for each row, as in [0, 1]", "1 to 4 levels that fall, each"
