@@ -177,13 +177,17 @@ def test_the_process_that_renders(tmp_path: Path) -> None:
     config = write_site(tmp_path / "site")
     write_model(config.parent / "models/tiny")
 
-    def with_torch(pid: int) -> list[int]:
-        maps = {child: Path(f"/proc/{child}/maps") for child in [pid, *all_children(pid)]}
-        return [child for child, path in maps.items() if "libtorch" in path.read_text()]
+    def of_process(pid: int, file: str) -> str:
+        try:
+            return Path(f"/proc/{pid}/{file}").read_text()
+        except (FileNotFoundError, ProcessLookupError):  # it ended since it was listed
+            return ""
 
-    def all_children(pid: int) -> list[int]:
-        threads = Path(f"/proc/{pid}/task").iterdir()
-        return [int(p) for thread in threads for p in (thread / "children").read_text().split()]
+    def with_torch(pid: int) -> list[int]:
+        threads = [int(thread.name) for thread in Path(f"/proc/{pid}/task").iterdir()]
+        children = [of_process(pid, f"task/{thread}/children").split() for thread in threads]
+        pids = [pid, *(int(child) for part in children for child in part)]
+        return [pid for pid in pids if "libtorch" in of_process(pid, "maps")]
 
     with serving("-q", "--port", "0", "--config", config, module="sitegen") as process:
         port_of(process)
