@@ -27,7 +27,7 @@ from sitegen.models.registry import model_source
 from sitegen.sampling import trajectory
 from sitegen.sampling.tiles import tiles_of
 from tests.support import clusters
-from tests.support.builders import CPU, environment, fake_encode
+from tests.support.builders import CPU, children, environment, fake_encode
 from tests.support.clusters import Processes
 from tests.support.previewing import WAIT_S, wait_for
 from tests.support.reporters import Silent
@@ -177,21 +177,16 @@ def test_workers_that_are_killed(author: Author, local: Mapping[str, bytes], wor
 
 def test_workers_of_this_machine(author: Author, local: Mapping[str, bytes]) -> None:
     """`--distributed local` starts workers, which end with the build."""
-    before = set(_children())
+    before = set(children())
     author.build("local")
     assert author.files() == local
-    wait_for(lambda: set(_children()) <= before, "the end of the workers")
+    wait_for(lambda: set(children()) <= before, "the end of the workers")
 
 
 def test_figures_at_the_same_time(author: Author, local: Mapping[str, bytes]) -> None:
     """Four threads that sample at once make the bytes of one."""
     author.build(jobs=4)
     assert author.files() == local
-
-
-def _children() -> list[str]:
-    tasks = Path("/proc/self/task").iterdir()
-    return [pid for task in tasks for pid in (task / "children").read_text().split()]
 
 
 def test_workers_with_another_version(author: Author) -> None:

@@ -1,5 +1,6 @@
 """Miniature sites and models for tests: small enough that a build takes a fraction of a second."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -280,10 +281,13 @@ def traces(folder: Path) -> dict[str, tuple[int, ...]]:
     return {str(path): tuple(getattr(path.lstat(), name) for name in facts) for path in paths}
 
 
-def children(pid: int | str = "self") -> list[str]:
+def children(pid: int | str = "self") -> list[int]:
     """The numbers of the processes that this one or another has started, dead ones too."""
-    tasks = Path(f"/proc/{pid}/task").glob("*/children")
-    return [number for task in tasks for number in task.read_text().split()]
+    numbers = list[int]()
+    for task in Path(f"/proc/{pid}/task").glob("*"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended
+            numbers += map(int, (task / "children").read_text().split())
+    return numbers
 
 
 def temporaries(folder: Path) -> list[Path]:

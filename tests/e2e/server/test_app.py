@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sitegen.server.app import media_type
-from tests.support.builders import temporaries, write_page, write_site
+from tests.support.builders import children, temporaries, write_page, write_site
 from tests.support.previewing import WAIT_S, Running, port_of, running, serving, wait_for
 from tests.support.tinymodel import write_model
 
@@ -177,17 +177,14 @@ def test_the_process_that_renders(tmp_path: Path) -> None:
     config = write_site(tmp_path / "site")
     write_model(config.parent / "models/tiny")
 
-    def of_process(pid: int, file: str) -> str:
+    def has_torch(pid: int) -> bool:
         try:
-            return Path(f"/proc/{pid}/{file}").read_text()
+            return "libtorch" in Path(f"/proc/{pid}/maps").read_text()
         except (FileNotFoundError, ProcessLookupError):  # it ended since it was listed
-            return ""
+            return False
 
     def with_torch(pid: int) -> list[int]:
-        threads = [int(thread.name) for thread in Path(f"/proc/{pid}/task").iterdir()]
-        children = [of_process(pid, f"task/{thread}/children").split() for thread in threads]
-        pids = [pid, *(int(child) for part in children for child in part)]
-        return [pid for pid in pids if "libtorch" in of_process(pid, "maps")]
+        return [*filter(has_torch, [pid, *children(pid)])]
 
     with serving("-q", "--port", "0", "--config", config, module="sitegen") as process:
         port_of(process)
