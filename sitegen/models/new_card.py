@@ -322,10 +322,12 @@ def _ddpm_card(options: AddOptions, info: CheckpointInfo) -> Made:
     card = ModelCard(**{**values, "levels": levels}, kind="ddpm", diffusion=diffusion)
     predicts = f"the network predicts {PREDICTS[diffusion.predicts]}"
     if is_lucidrains:
+        groups = ", resnet_block_groups = 8" if "resnet_block_groups" in card.to_toml() else ""
         notes += [
             f"in the file: the {diffusion.beta_schedule} schedule of {levels:,} levels; {predicts}",
             "assumed: auto_normalize, predicted images are clipped (clip_sample of [diffusion]), η "
-            "= 0 in DDIM (eta), and sinusoidal_pos_emb_theta = 10000, in [unet.lucidrains]",
+            f"= 0 in DDIM (eta), and sinusoidal_pos_emb_theta = 10000{groups}, in "
+            "[unet.lucidrains]",
         ]
     elif diffusion.rescale_timesteps:
         notes.append(

@@ -193,6 +193,7 @@ class LucidrainsConfig:
     num_mem_kv: keys and values that attention has in addition to those of the pixels
     learned_sinusoidal_dim: twice the number of frequencies that the weights have, if these are not
         given by sinusoidal_pos_emb_theta
+    resnet_block_groups: groups of its blocks' norms; None for those of its version 2.0 and later
 
     Raises ConfigError that names every invalid value.
     """
@@ -207,9 +208,13 @@ class LucidrainsConfig:
     num_mem_kv: Count = 4
     sinusoidal_pos_emb_theta: Annotated[Number, Field(gt=1)] = 10_000.0
     learned_sinusoidal_dim: Annotated[int, Strict(), Field(ge=2, le=LARGEST_COUNT)] | None = None
+    resnet_block_groups: Count | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
+        widths = (self.init_dim, *(self.dim * factor for factor in self.dim_mults))
+        if any(width % (self.resnet_block_groups or 1) for width in widths):
+            raise ValueError(f"resnet_block_groups: must divide the widths {widths}")
         lists = self.full_attn, self.attn_heads, self.attn_dim_head
         if {*map(len, lists)} != {len(self.dim_mults)}:
             raise ValueError("full_attn, attn_heads, attn_dim_head: must be as long as dim_mults")

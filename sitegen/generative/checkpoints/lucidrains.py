@@ -60,6 +60,7 @@ def network_of(shapes: Mapping[str, tuple[int, ...]]) -> LucidrainsUNet:
                 "attn_dim_head": tuple(shape[2 + full[at]] for at, shape in enumerate(memory)),
                 "num_mem_kv": memory[0][3 - full[0]],
                 "learned_sinusoidal_dim": 2 * frequencies[0] if frequencies else None,
+                "resnet_block_groups": 8 if "mid_block1.block1.norm.weight" in shapes else None,
             }
         )
     except (LookupError, ValueError, ArithmeticError):

@@ -8,6 +8,7 @@ the pixels. All attention has a few learned keys and values in addition to those
 from __future__ import annotations
 
 import math
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -33,11 +34,12 @@ class Unet(nn.Module):
             nn.Linear(width, width),
         )
         self.downs, self.ups = nn.ModuleList(), nn.ModuleList()
+        block = partial(_ResBlock, width=width, groups=config.resnet_block_groups)
         for stage, (fine, coarse) in enumerate(pairwise(widths)):
             down = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * fine, coarse, 1))
             same, up = (nn.Conv2d(*ends, 3, padding=1) for ends in ((fine, coarse), (coarse, fine)))
-            enter = [_ResBlock(fine, fine, width) for _ in range(2)]
-            leave = [_ResBlock(coarse + fine, coarse, width) for _ in range(2)]
+            enter = [block(fine, fine) for _ in range(2)]
+            leave = [block(coarse + fine, coarse) for _ in range(2)]
             full = config.full_attn[stage]
             enter_attention, leave_attention = (
                 _Attention(config, stage, channels, full) for channels in (fine, coarse)
@@ -46,10 +48,10 @@ class Unet(nn.Module):
             self.downs.append(nn.ModuleList([*enter, enter_attention, resample]))
             doubled = nn.Sequential(nn.Upsample(scale_factor=2), up) if stage else up
             self.ups.insert(0, nn.ModuleList([*leave, leave_attention, doubled]))
-        self.mid_block1 = _ResBlock(widths[-1], widths[-1], width)
+        self.mid_block1 = block(widths[-1], widths[-1])
         self.mid_attn = _Attention(config, last, widths[-1], True)
-        self.mid_block2 = _ResBlock(widths[-1], widths[-1], width)
-        self.final_res_block = _ResBlock(2 * widths[0], widths[0], width)
+        self.mid_block2 = block(widths[-1], widths[-1])
+        self.final_res_block = block(2 * widths[0], widths[0])
         self.final_conv = nn.Conv2d(widths[0], config.channels, 1)
 
     def forward(self, x: Tensor, timesteps: Tensor) -> Tensor:
@@ -108,10 +110,10 @@ class _RMSNorm(nn.Module):
 
 
 class _Block(nn.Module):
-    def __init__(self, channels: int, out_channels: int) -> None:
+    def __init__(self, channels: int, out_channels: int, groups: int | None) -> None:
         super().__init__()
         self.proj = nn.Conv2d(channels, out_channels, 3, padding=1)
-        self.norm = _RMSNorm(out_channels)
+        self.norm = nn.GroupNorm(groups, out_channels) if groups else _RMSNorm(out_channels)
 
     def forward(self, x: Tensor, level: tuple[Any, ...] = (0.0, 0.0)) -> Tensor:
         scale, shift = level
@@ -121,11 +123,11 @@ class _Block(nn.Module):
 class _ResBlock(nn.Module):
     """Two blocks, of which the first gets the timestep, and a skip connection."""
 
-    def __init__(self, channels: int, out_channels: int, width: int) -> None:
+    def __init__(self, channels: int, out_channels: int, width: int, groups: int | None) -> None:
         super().__init__()
         self.mlp = nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * out_channels))
-        self.block1 = _Block(channels, out_channels)
-        self.block2 = _Block(out_channels, out_channels)
+        self.block1 = _Block(channels, out_channels, groups)
+        self.block2 = _Block(out_channels, out_channels, groups)
         same = channels == out_channels
         self.res_conv = nn.Identity() if same else nn.Conv2d(channels, out_channels, 1)
 

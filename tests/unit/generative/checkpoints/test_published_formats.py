@@ -38,7 +38,7 @@ from sitegen.models.options import AddOptions
 from tests.support.making import narrowed, save
 from tests.unit.generative.checkpoints.test_flows import waves
 
-LUCIDRAINS = ("v", "noise", "x0", "listed")
+LUCIDRAINS = ("v", "noise", "x0", "listed", "groups")
 
 
 @pytest.fixture
@@ -81,6 +81,7 @@ def test_lucidrains(name: str, unpacked: Callable[[str], Path], reference: Path)
     method = "DDIM" if recorded["levels"] else "DDPM"
     assert notes[0].startswith(f"sampler: {method}, {recorded['levels'] or card.levels} steps")
     assert any("assumed: auto_normalize" in note for note in notes)
+    assert any("resnet_block_groups = 8" in note for note in notes) == (name == "groups")
 
 
 def test_lucidrains_inspected(unpacked: Callable[[str], Path]) -> None:
@@ -364,6 +365,9 @@ def test_card_of_lucidrains(unpacked: Callable[[str], Path]) -> None:
     text = card.to_toml().replace("attn_heads = [2, 2]", "attn_heads = [2]")
     with pytest.raises(ConfigError, match=r"model\.toml:\d+: unet.*must be as long as dim_mults"):
         ModelCard.from_toml(text)
+    grouped = card.to_toml().replace("attn_heads", "resnet_block_groups = 8\nattn_heads")
+    with pytest.raises(ConfigError, match=r"unet.*resnet_block_groups: must divide the widths"):
+        ModelCard.from_toml(grouped)
 
 
 def test_flow_of_a_network_that_predicts_images() -> None:
