@@ -146,7 +146,7 @@ class record:
         }
         for name, texts in (("labels", labels), ("captions", captions)):
             if texts is not None:
-                self._run[name] = [str(text) for text in texts]
+                self._run[name] = [f"{text}" for text in texts]
                 short = all(len(t) <= 200 and t.isprintable() for t in self._run[name])
                 _require(short, f"{name}: give texts of at most 200 characters on one line")
         self._arrays, self._run_bytes = 0, len(_encoded(self._run)) + 100  # 100 for the shape

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.generative.card.card import ModelCard
@@ -206,6 +207,7 @@ def test_texts_of_samples(tmp_path: Path) -> None:
     x, path = np.zeros((2, 1, 4, 4)), tmp_path / "texts.npz"
     for options, texts in (
         ({"labels": ["cat", 7]}, ("cat", "7")),
+        ({"labels": torch.tensor([3, 7])}, ("3", "7")),
         ({"labels": [1, 2], "captions": ["a cat", "a dog"]}, ("a cat", "a dog")),
         ({}, None),
     ):
