@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -40,16 +39,17 @@ class LabelsConfig:
         return len(self.names) + self.optional
 
     def number(self, label: str | int) -> int:
-        """Return the number of a label that is given by its name or number.
+        """Return the number of a label that is given by its name, which may be digits, or number.
 
         Raises ConfigError that names the labels.
         """
-        if isinstance(label, str) and label in self.names:
-            return self.names.index(label)
-        number = int(label) if str(label).isdecimal() else -1
+        text = str(label)
+        if text in self.names:
+            return self.names.index(text)
+        number = int(text) if text.isdecimal() else -1
         if 0 <= number < len(self.names):
             return number
-        hint = close_match(str(label), self.names)
+        hint = close_match(text, self.names)
         raise ConfigError(f"no label {quoted(label)}{hint or ';'} the labels are {self.listed}")
 
     @property
@@ -91,8 +91,3 @@ class Condition:
         )
         shares = tuple(point / (points - 1) for point in range(points)) * pairs
         return Condition(firsts, self.guidance, lasts, shares)
-
-
-def numbers_of(labels: LabelsConfig, names: Sequence[str | int]) -> tuple[int, ...]:
-    """Return the numbers of labels; raises ConfigError as `LabelsConfig.number` does."""
-    return tuple(labels.number(name) for name in names)

@@ -49,9 +49,8 @@ def read_labels(path: Path, idx: bool = False) -> Labels:
         file = next((file for file in files if name != stem and file.is_file()), None)
         if file is None:
             raise RefusedError(f"{shown(first)}: has no labels; MNIST's are in {name} beside it")
-        numbers = read_idx(file, "labels", (1,)).astype(np.int64)
-        names = tuple(str(number) for number in range(int(numbers.max()) + 1))
-        return Labels(names, numbers)
+        values, numbers = np.unique(read_idx(file, "labels", (1,)), return_inverse=True)
+        return Labels(tuple(map(str, values)), numbers)
     classes = list[str]()
     for file in find_pictures(path):
         folder, *others = file.relative_to(path).parts

@@ -151,7 +151,7 @@ def test_card() -> None:
     assert ModelCard.from_toml(card.to_toml()) == card
     assert card.digest != replace(card, labels=LabelsConfig(("a", "b", "c"))).digest
     assert [LABELS.number(label) for label in ("owl", 1, "0")] == [2, 1, 0]
-    assert LabelsConfig(("7", "0")).number("0") == 1
+    assert [LabelsConfig(("7", "0")).number(label) for label in ("0", 0, 1)] == [1, 1, 1]
     for label, hint in (("cow", "cat, dog, owl"), (3, "cat, dog, owl"), ("dogs", "dog")):
         with pytest.raises(ConfigError, match=f"no label .*{hint}"):
             LABELS.number(label)
@@ -200,6 +200,9 @@ def test_labels_of_the_format_of_mnist(tmp_path: Path, packed: bool) -> None:
     beside.write_bytes(pack(struct.pack(">2I", 0x801, 3) + bytes([2, 0, 1])))
     labels = read_labels(tmp_path, idx=True)
     assert (labels.names, labels.numbers.tolist()) == (("0", "1", "2"), [2, 0, 1])
+    beside.write_bytes(pack(struct.pack(">2I", 0x801, 3) + bytes([26, 1, 26])))  # as in EMNIST
+    labels = read_labels(tmp_path, idx=True)
+    assert (labels.names, labels.numbers.tolist()) == (("1", "26"), [1, 0, 1])
     with pytest.raises(RefusedError, match="use --labels idx"):
         read_labels(tmp_path)
     for data in (b"", bytes(11), struct.pack(">2I", 0x801, 4) + bytes(3)):
