@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -245,8 +246,8 @@ def sample(
     from sitegen.sampling.export import Request, check_output, draw_samples, draw_tile
 
     source = find_model(model, card, config)
-    how = request.pop("steps"), request.pop("sampler_name")
-    source = replace(source, card=resampled(source.card, *how))
+    how = {name: request.pop(name) for name in ("steps", "sampler_name")}
+    source = replace(source, card=resampled(source.card, **how))
     context = click.get_current_context()
     # A recording may have fewer samples than the default; a count that was asked for is refused
     # then.
@@ -268,6 +269,12 @@ def sample(
     if output.suffix.lower() == ".png":
         seed = "" if source.card.recording else f"seed={samples.seed}, "
         chosen = f"{seed}samples=(…), chosen_from={samples.count}"
+        how |= {"guidance": samples.guidance or None, "labels": samples.labels or None}
+        how["sampling_noise_std"] = samples.sampling_noise_std
+        texts = {key: json.dumps(v, ensure_ascii=False) for key, v in how.items() if v is not None}
+        if len(samples.labels) > 1:  # those of the chosen samples
+            texts["labels"] = "(…)"
+        chosen += "".join(f", {key}={text}" for key, text in texts.items())
         report.note(f'show your choice with: {{{{ trajectories("{source.name}", {chosen}) }}}}')
 
 

@@ -13,6 +13,7 @@ from PIL import Image
 
 from sitegen.cli.main import cli
 from sitegen.core.errors import ConfigError, PlatformError
+from sitegen.generative.card.labels import LabelsConfig
 from sitegen.generative.maths.noise import independent, initial_noise
 from sitegen.generative.process.base import to_pixels
 from sitegen.generative.process.protocol import reverse_process
@@ -167,6 +168,24 @@ def test_sheet_of_the_command(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert f"3 samples of tiny in {tmp_path}/s.png" in done.output
     assert '{{ trajectories("tiny", seed=4, samples=(…), chosen_from=3) }}' in done.output
+
+
+@pytest.mark.parametrize(
+    ("options", "arguments"),
+    [
+        (["--labels", "owl", "--guidance", "1.5"], 'guidance=1.5, labels=["owl"]'),
+        (["--labels", "owl,0"], "labels=(…)"),
+        (["--sampling-noise-std", "0.02"], "sampling_noise_std=0.02"),
+    ],
+)
+def test_arguments_of_a_sheet(options: list[str], arguments: str, tmp_path: Path) -> None:
+    """The call that shows a choice has the options that decide the pictures of the sheet."""
+    names = LabelsConfig(("cat", "dog", "owl"))
+    model = str(write_model(tmp_path / "tiny", num_classes=4, norm_groups=8, labels=names))
+    command = ["sample", model, "--count", "3", "--output", f"{tmp_path}/s.png", *options]
+    done = CliRunner().invoke(cli, command)
+    assert done.exit_code == 0, done.output
+    assert f"samples=(…), chosen_from=3, {arguments}) }}}}" in done.output
 
 
 def test_fewer_levels(tmp_path: Path) -> None:
