@@ -139,8 +139,8 @@ class FigureKind:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Names of the models that the figure needs: its model, and its DDPM if it has one."""
-        return tuple(filter(None, (self.model, getattr(self, "ddpm", None))))
+        """Names of the models that the figure needs: its model, and the one that it compares."""
+        return tuple(filter(None, (getattr(self, n, "") for n in ("model", "ddpm", "beside"))))
 
     @property
     def sample_count(self) -> int:

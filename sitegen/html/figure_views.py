@@ -181,10 +181,11 @@ def _maps(media: Media, page: str) -> tuple[Mapping[str, JSON], ...]:
             if file := media.record.files.get(f"{name}{ending}"):
                 links[name] = relative(file.path, page)
                 size += file.bytes if name != "tiles" else 0
-        costs = [cost for cost in sequence(facts["gflop"]) if isinstance(cost, int | float)]
         subject = {"name": model.name, "subject": model.subject or model.name}
-        cost = f"Deeper tiles fetch {_download(size)} and are drawn on your machine, an image in "
-        cost = f"{cost}{_seconds(sum(costs))}." if size else ""
+        cost = ""
+        if isinstance(gflop := facts["gflop"], float):
+            cost = f"Deeper tiles fetch {_download(size)} and are drawn on your machine, "
+            cost = f"{cost}an image in {_seconds(gflop)}."
         maps.append({**facts, **subject, **links, "cost": cost})
     return tuple(maps)
 

@@ -84,12 +84,8 @@ class BrowserModel:
     @property
     def gflop(self) -> float:
         """Multiplications and additions of the networks for a sample, in 10⁹."""
-        return self.gflop_between(self.description["visited"][0], 0)
-
-    def gflop_between(self, begin: int, end: int) -> float:
-        """Return those of the networks from a level to another."""
         bands, visited = self.description["bands"], self.description["visited"]
-        steps = (level for level in visited if end < level <= begin)
+        steps = (level for level in visited if level)
         answering = ([band for band in bands if band["lowest_level"] <= k][-1] for k in steps)
         times = self.description.get("flow", {}).get("evaluations", 1)
         return float(times * sum(band["flop"] for band in answering)) / 1e9

@@ -93,12 +93,13 @@ class Tiles:
         pictures = self.sampler.process.pixels(states, self.splits[0]).cpu().numpy()
         return [Tile(*facts) for facts in zip(addresses, pictures, states, strict=True)]
 
-    def children(self, parents: Sequence[Tile], digits: Sequence[int]) -> list[Tile]:
-        """Return the child of each parent that a digit says; all parents are of one depth."""
+    def children(self, parents: Sequence[Tile], digits: Sequence[int] = range(4)) -> list[Tile]:
+        """Return the children of each parent with these digits; all parents are of one depth."""
         import torch
 
         depth = len(parents[0].address.digits)
-        addresses = [p.address.child(digit) for p, digit in zip(parents, digits, strict=True)]
+        addresses = [parent.address.child(digit) for parent in parents for digit in digits]
+        parents = [parent for parent in parents for _ in digits]
         if self.sampler.process.random:
             start = torch.stack([parent.state for parent in parents])
             begin, end = self.ends[depth : depth + 2]
@@ -107,7 +108,7 @@ class Tiles:
             *_, (_, states) = self.sampler.executor(process, start, noise, "state")
             pictures = self.sampler.process.pixels(states, end).cpu().numpy()
             return [Tile(*facts) for facts in zip(addresses, pictures, states, strict=True)]
-        others = [number for number, digit in enumerate(digits) if digit]
+        others = [number for number, address in enumerate(addresses) if address.digits[-1]]
         renoised = dict[int, Tile]()
         if others:
             finished = torch.stack([parents[number].state for number in others])

@@ -20,7 +20,7 @@ export class Plane {
     Object.assign(this, { box, seed, columns, changed, fetching });
     this.facts = JSON.parse(box.dataset.facts);
     this.canvas = box.querySelector("canvas");
-    this.prepared = this.facts.sizes.length - 1; // depth
+    this.prepared = this.facts.prepared; // depth
     this.deepest = box.dataset.model ? this.facts.splits.length : this.prepared;
     this.store = new Store(share);
     this.sheet = new Image();
@@ -37,19 +37,22 @@ export class Plane {
     return ancestor(tile, Math.min(tile.depth, this.deepest));
   }
 
-  /* The picture of a tile, if it is there: drawn, or cut out of the prepared maps. Browsers and WebP
-     mix neighbours into the pixels at its edges, which are replaced by those next to them. */
+  /* The picture of a tile, if it is there: drawn, or cut out of the prepared maps, which
+     have one depth below the other, its tiles by their addresses. Browsers and WebP mix neighbours
+     into the pixels at its edges, which are replaced by those next to them. */
   picture(tile) {
     const key = written(this.addressOf(tile));
     const entry = this.store.get(key);
     if (entry?.picture) return entry.picture;
-    const { sheet, facts, prepared, columns } = this;
+    const { sheet, facts, prepared } = this;
     if (tile.depth > prepared || !sheet.complete || !sheet.naturalWidth) return;
-    const side = facts.sizes[tile.depth];
-    const above = facts.sizes.slice(0, tile.depth)
-      .reduce((sum, size, depth) => sum + columns * 2 ** depth * size, 0);
+    const across = this.columns * 2 ** tile.depth;
+    const side = sheet.naturalWidth / across;
     const picture = Object.assign(document.createElement("canvas"), { width: side, height: side });
-    const cut = [tile.x * side, above + tile.y * side, side, side];
+    const { start, digits } = this.addressOf(tile);
+    const number = facts.starts.flat().indexOf(start) * 4 ** tile.depth + parseInt(`0${digits}`, 4);
+    const row = tile.depth * across + Math.floor(number / across);
+    const cut = [(number % across) * side, row * side, side, side];
     const pen = picture.getContext("2d");
     pen.drawImage(sheet, ...cut, 0, 0, side, side);
     for (const [from, to] of [[1, 0], [side - 2, side - 1]]) {

@@ -12,7 +12,7 @@ from PIL import Image
 
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.figures.atlas import Atlas
-from sitegen.figures.atlas.sample import place, starts_in_place
+from sitegen.figures.atlas.sample import starts_in_place
 from sitegen.figures.base import evaluations
 from sitegen.generative.maths.address import Address
 from sitegen.generative.maths.noise import Addressed
@@ -64,8 +64,7 @@ def test_a_tile_is_the_same_however_it_is_reached(sampler: Sampler) -> None:
     address = Address(1, (2, 3))
     alone = tiles.at(address)
     starts = tiles.starts([0, 1])
-    inner = tiles.children([start for start in starts for _ in range(4)], [*range(4)] * 2)
-    leaves = tiles.children([tile for tile in inner for _ in range(4)], [*range(4)] * 8)
+    leaves = tiles.children(tiles.children(starts))
     (among,) = (tile for tile in leaves if tile.address == address)
     np.testing.assert_allclose(among.picture, alone.picture, atol=1e-4)
     noise = Addressed(4, (address,), (4, 2), sampler.card.shape)
@@ -86,7 +85,7 @@ def test_tiles_without_noise(tmp_path: Path) -> None:
     depth = len(tiles.splits)
     np.testing.assert_allclose(tiles.at(Address(1, (0,) * depth)).picture, sample[0], atol=1e-4)
     (start,) = tiles.starts([1])
-    children = tiles.children([start] * 4, range(4))
+    children = tiles.children([start])
     assert torch.equal(children[0].state, start.state)
     pictures = [child.picture for child in children]
     assert all(not np.allclose(pictures[0], other) for other in pictures[1:])
@@ -153,14 +152,15 @@ def test_files(sources: Sources, sampler: Sampler, tmp_path: Path) -> None:
     assert facts["splits"] == list(tiles.splits)
     assert sorted(n for row in facts["starts"] for n in row) == [0, 1, 2, 3]
     picture = np.asarray(Image.open(tmp_path / files["tiles"].path).convert("RGB"))
-    top = 0
-    for depth, size in enumerate(facts["sizes"]):
-        address = Address(3, (1, 2, 3)[:depth])
-        x, y = place(address, facts["starts"])
-        seen = picture[top + y * size :, x * size :][:size, :size]
+    width = picture.shape[1]
+    first = [start for row in facts["starts"] for start in row].index(3)
+    for depth, number in enumerate((first, 4 * first + 1, 16 * first + 6)):
+        address, size = Address(3, (1, 2)[:depth]), width // (2 << depth)
+        row, column = divmod(number, 2 << depth)
+        seen = picture[depth * width + row * size :, column * size :][:size, :size]
         drawn = Image.fromarray(to_uint8(tiles.at(address).picture[None])[0])
         assert decibels(seen, np.asarray(drawn.resize((size, size), Image.Resampling.BOX))) >= 25
-        top += 2 * 2**depth * size
+    assert picture.shape[0] == width * (facts["prepared"] + 1)
     target = tiles.at(Address.parse(made.parameters["target"]))
     count, side = files["mp4"].frames or 0, files["mp4"].width
     last = frames_at(tmp_path / "clip.mp4", [count - 1], (side, side))[count - 1]
@@ -208,6 +208,18 @@ def test_beside(sources: Sources, tmp_path: Path) -> None:
     first, other = made.parameters["choices"]
     assert first["splits"] == list(default_splits(sources["tiny"].card))
     assert other["splits"] == list(default_splits(sources["cascade"].card))
+
+
+def test_arguments_that_a_model_lacks(sources: Sources) -> None:
+    """A target is on the map and at its end; both models of a map visit its splits."""
+    cards = [sources[name].card for name in ("tiny", "cascade")]
+    depth, top = len(default_splits(cards[0])), cards[0].levels
+    for target in (f"4.{'0' * depth}", "1.0"):
+        (fault,) = Atlas("tiny", columns=2, target=target).unmet(cards[:1])
+        assert f"{target} should have a start below 4, and {depth} digits" in fault
+    assert list(Atlas("tiny", columns=2, target=f"3.{'0' * depth}").unmet(cards[:1])) == []
+    (fault,) = Atlas("tiny", beside="cascade", splits=(top,)).unmet(cards)
+    assert "splits: those of cascade should begin with" in fault
 
 
 def test_the_command_draws_an_address(tmp_path: Path) -> None:
