@@ -189,8 +189,8 @@
       const { wanted } = this;
       if (wanted) {
         this.wanted = undefined;
-        const known = this.pictures.find((each) => written(each) === written(wanted.picture));
-        if (known) return this.choose(known, wanted.level);
+        const drawn = this.drawn(wanted.picture);
+        if (drawn) return this.choose(drawn, wanted.level);
         return this.draw([fresh(wanted.picture)], { level: wanted.level });
       }
       const next = () =>
@@ -218,9 +218,16 @@
       if (!picture || picture.between) return this.sample();
       const { seed, number, mean } = picture;
       const wanted = { seed, number, branches: [], ...(mean && { mean }), ...this.label() };
-      const drawn = this.pictures.find((each) => written(each) === written(wanted));
+      const drawn = this.drawn(wanted);
       if (drawn) this.choose(drawn);
       else this.draw([fresh(wanted)]);
+    }
+
+    /* The stored picture that is the wanted one, unless it was stopped. */
+    drawn(wanted) {
+      const running = new Set(this.running.values());
+      const able = this.pictures.filter((each) => each.whole || running.has(each));
+      return able.find((each) => written(each) === written(wanted));
     }
 
     /* Resample with new noise: from the visible level or, for a finished picture, from the level
@@ -626,7 +633,9 @@
       const told = between ? [] : [fill(seeded, { number, seed })];
       if (seconds === undefined) return told.join(" ");
       told.push(fill(took, { seconds: seconds.toFixed(1) }));
-      const labels = kind === undefined ? "" : ` --labels ${kind}`;
+      // A number may be another class's name, and a shell may split a name.
+      const title = kind === undefined ? "" : this.labels.querySelector(`[value="${kind}"] + span`).textContent;
+      const labels = title && ` --labels ${/^[\w.-]+$/.test(title) ? title : kind}`;
       const towards = guidance ? ` --guidance ${guidance}` : "";
       const count = `${number + 1}${labels}${towards}`;
       if (!between && !branches.length && !mean) told.push(fill(command, { seed, count }));

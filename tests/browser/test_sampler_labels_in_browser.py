@@ -33,6 +33,16 @@ PIXELS = """canvas => {
   pen.drawImage(canvas, 0, 0);
   return [...pen.getImageData(0, 0, canvas.width, canvas.height).data];
 }"""
+CHANGED = """async () => {
+  const choose = (kind) => document.querySelector(`.sampler-labels [value="${kind}"]`).click();
+  const canvas = document.querySelector(".sampler-stage canvas");
+  choose(2);
+  while (!canvas.ariaLabel?.startsWith("owl")) await new Promise((done) => setTimeout(done));
+  const early = canvas.ariaLabel;
+  choose(1);
+  return early;
+}"""
+"""A visitor chooses a class, and another one while it is drawn."""
 
 one_thread = pytest.fixture(autouse=True)(on_one_thread)
 
@@ -58,7 +68,7 @@ def test_class_and_guidance(browser: Browser, tmp_path: Path) -> None:
             assert np.abs(shown(page) - wanted).max() <= 2
             assert page.locator(".sampler-labels :checked").input_value() == "1"
             assert page.locator(".sampler-guidance").input_value() == "1.5"
-            assert "--labels 1 --guidance 1.5" in page.locator(".sampler-about").inner_text()
+            assert "--labels dog --guidance 1.5" in page.locator(".sampler-about").inner_text()
             assert "dog: Sample 0" in (
                 page.locator(".sampler-stage canvas").get_attribute("aria-label") or ""
             )
@@ -76,3 +86,17 @@ def test_class_and_guidance(browser: Browser, tmp_path: Path) -> None:
             (picture,) = parse_qs(urlsplit(page.url).fragment)["picture"]
             assert picture.endswith(".0!2")
     assert html_faults(tmp_path / "build" / "index.html") == ""
+
+
+def test_back_to_a_class(browser: Browser, tmp_path: Path) -> None:
+    """A picture that another class stopped is drawn to its end when its class is chosen again."""
+    write_flow(tmp_path / "models" / "mnist", levels=300, **UNET)
+    build(write_site(tmp_path, PAGE, SITE), BuildOptions(CPU), FigureRenderer, Silent())
+    seen = "document.querySelector('.sampler-stage canvas').ariaLabel === '{}: Sample 0, level 0'"
+    with serving(tmp_path / "build") as served, opened(browser, served) as page:
+        page.get_by_text("cat", exact=True).click()
+        wait(page)
+        assert not page.evaluate(CHANGED).endswith("level 0")
+        until(page, seen.format("dog"))
+        page.get_by_text("owl", exact=True).click()
+        until(page, seen.format("owl"))
