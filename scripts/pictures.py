@@ -26,12 +26,38 @@ _PATIENCE_MS = 180_000
 
 _SITE = """\
 title = "Generative Faces"
+venue = "A Conference (2026)"
+[[authors]]
+name = "Ann Author"
+url = "https://example.org/ann/"
+affiliations = ["A University", "An Institute"]
+equal = true
+[[authors]]
+name = "Bob Writer"
+affiliation = "An Institute"
+equal = true
+[[affiliations]]
+name = "A University"
+logo = "logo.svg"
+[citation]
+key = "author2026faces"
+year = 2026
+type = "article"
+journal = "A Journal"
+fields = { doi = "10.0000/faces", pages = "1–9" }
 [models.faces]
 path = "models/faces"
 [models.mnist]
 path = "models/mnist"
 [models.mnist-ddpm]
 path = "models/mnist-ddpm"
+"""
+_BUTTONS = ("Paper", "arXiv", "Code", "Data", "Model", "Demo", "Poster", "Slides", "Video", "Page")
+_LOGO = """\
+<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 120 40" width="120" height="40">
+<rect width="120" height="40" rx="6" fill="#2b4a8b"/>
+<text x="28" y="27" font-family="sans-serif" font-size="20" fill="#fff">LOGO</text>
+</svg>
 """
 _ROW = """\
 {{ beside(
@@ -63,7 +89,12 @@ def main() -> None:
 def take(folder: Path) -> None:
     """Take all pictures of a site in `folder`, which is written there."""
     (folder / "pages").mkdir(parents=True, exist_ok=True)
-    (folder / "site.toml").write_text(_SITE, encoding="utf-8")
+    links = [
+        f'[[links]]\nlabel = "{name}"\nurl = "https://example.org"\nicon = "{name.lower()}"\n'
+        for name in _BUTTONS
+    ]
+    (folder / "site.toml").write_text("".join([_SITE, *links]), encoding="utf-8")
+    (folder / "logo.svg").write_text(_LOGO, encoding="utf-8")
     page = folder / "pages" / "index.md"
     page.write_text(_ROW + "\n" + _MORE, encoding="utf-8")
     _sitegen(folder, "build")
@@ -146,6 +177,17 @@ def _beside(browser: Browser, address: str) -> Image.Image:
     return _side_by_side(*pictures)
 
 
+def _head(browser: Browser, address: str) -> Image.Image:
+    """The head of a page, and its citation."""
+    page = _page(browser, address, {"width": 700, "height": 900})
+    head = _seen(page, ".banner")
+    page.locator("#citation").scroll_into_view_if_needed()
+    page.evaluate("document.querySelector('#citation').scrollIntoView()")
+    citation = _seen(page, ".bibtex", 12)
+    page.close()
+    return _side_by_side(head, citation)
+
+
 def _link(browser: Browser, address: str) -> Image.Image:
     """A sample that an address opens large, and the link of its figure."""
     pictures = []
@@ -171,6 +213,7 @@ def _clean(browser: Browser, folder: Path) -> Image.Image:
 
 PICTURES: Mapping[str, Callable[[Browser, str], Image.Image]] = {
     "beside": _beside,
+    "head": _head,
     "link": _link,
 }
 """What takes them, by their names."""

@@ -192,10 +192,11 @@ class _States:
         shown = [self._read(round(n * last / (MOMENTS - 1))) for n in range(MOMENTS)]
         width = min(MOMENT_CELLS, max(1, self._cells.columns))
         pictures = [picture for state in shown for picture in state[:width]]
-        # Of a strip the beginning, as a moment is shown a few pixels wide.
-        height, across = (8 * side for side in pictures[0].shape[:2])
-        row = np.concatenate([picture[:across, :height] for picture in pictures], axis=1)
-        size = round(MOMENT_SIDE * row.shape[1] / row.shape[0]), MOMENT_SIDE
+        # The page's style knows moments of one to three squares; other pictures have their middle.
+        side = min(pictures[0].shape[:2])
+        top, left = ((length - side) // 2 for length in pictures[0].shape[:2])
+        squares = [picture[top : top + side, left : left + side] for picture in pictures]
+        row, size = np.concatenate(squares, axis=1), (MOMENT_SIDE * len(squares), MOMENT_SIDE)
         return np.asarray(Image.fromarray(row).resize(size, Image.Resampling.LANCZOS))
 
     def _read(self, number: int) -> Frame:

@@ -123,15 +123,15 @@ def test_filmstrip_shows_six_moments(folder: Path) -> None:
         assert decibels(part, large) > 25
 
 
-@pytest.mark.parametrize(
-    ("height", "width", "film"), [(2, 1200, 6 * 8 * 64), (1200, 2, 6 * 64 // 8)]
-)
-def test_strips(tmp_path: Path, height: int, width: int, film: int) -> None:
-    """The filmstrip of pictures that are hundreds of times as wide as high, or as high as wide."""
-    cells = Cells(1, width, height, 1, 1).enlarged(2)
-    states = (np.full((1, height, width, 3), 100, np.uint8) for _ in range(2))
-    files = encode_clip(ClipSource(cells, 2, 10.0, (0, 1), states), tmp_path)
-    assert (files["film"].width, files["film"].height) == (film, 64)
+@pytest.mark.parametrize(("height", "width"), [(2, 1200), (1200, 2), (24, 40), (40, 24)])
+def test_filmstrip_of_pictures_that_are_not_square(tmp_path: Path, height: int, width: int) -> None:
+    """Each moment has squares from the middle of its pictures, where the page looks for them."""
+    cells = Cells(2, width, height, 2, 1).enlarged(2)
+    states = (np.full((2, height, width, 3), 40 * shade, np.uint8) for shade in range(6))
+    files = encode_clip(ClipSource(cells, 2, 10.0, tuple(range(6)), states), tmp_path)
+    assert (files["film"].width, files["film"].height) == (6 * 2 * 64, 64)
+    film = np.asarray(Image.open(tmp_path / "film.webp").convert("L")).astype(int)
+    assert np.abs(film[32, 64::128] - 40 * np.arange(6)).max() < 6
 
 
 def test_tree_fills_in_its_faint_end(tmp_path: Path) -> None:
