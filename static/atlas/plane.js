@@ -37,22 +37,22 @@ export class Plane {
     return ancestor(tile, Math.min(tile.depth, this.deepest));
   }
 
-  /* The picture of a tile, if it is there: drawn, or cut out of the prepared maps, which
-     have one depth below the other, its tiles by their addresses. Browsers and WebP mix neighbours
-     into the pixels at its edges, which are replaced by those next to them. */
+  /* The picture of a tile, if it is there: drawn, or cut out of the prepared ones, which are in rows by
+     their depths, then by their addresses. Browsers and WebP mix neighbours into the pixels at its
+     edges, which are replaced by those next to them. */
   picture(tile) {
     const key = written(this.addressOf(tile));
     const entry = this.store.get(key);
     if (entry?.picture) return entry.picture;
-    const { sheet, facts, prepared } = this;
+    const { sheet, facts, prepared, columns } = this;
     if (tile.depth > prepared || !sheet.complete || !sheet.naturalWidth) return;
-    const across = this.columns * 2 ** tile.depth;
+    const across = columns * 2 ** prepared;
     const side = sheet.naturalWidth / across;
     const picture = Object.assign(document.createElement("canvas"), { width: side, height: side });
     const { start, digits } = this.addressOf(tile);
-    const number = facts.starts.flat().indexOf(start) * 4 ** tile.depth + parseInt(`0${digits}`, 4);
-    const row = tile.depth * across + Math.floor(number / across);
-    const cut = [(number % across) * side, row * side, side, side];
+    const above = (columns ** 2 * (4 ** tile.depth - 1)) / 3; // 1 + 4 + … tiles of each start
+    const number = above + facts.starts.flat().indexOf(start) * 4 ** tile.depth + parseInt(`0${digits}`, 4);
+    const cut = [(number % across) * side, Math.floor(number / across) * side, side, side];
     const pen = picture.getContext("2d");
     pen.drawImage(sheet, ...cut, 0, 0, side, side);
     for (const [from, to] of [[1, 0], [side - 2, side - 1]]) {

@@ -91,6 +91,21 @@ def test_first_view(browser: Browser, address: str) -> None:
         assert page.evaluate(f"{FETCHED}.length") == 0
 
 
+def test_prepared_pictures(page: Page, tiles: Tiles) -> None:
+    """The line of a tile shows the pictures that the build has prepared, each at its address."""
+    zoom_in(page, 3)
+    assert depth(page) == 3
+    pixels = """canvases => canvases.slice(0, 4).map(({ width }, row) =>
+      [...canvases[row].getContext('2d').getImageData(0, 0, width, width).data])"""
+    found = page.locator(".atlas-line canvas").evaluate_all(pixels)
+    own = Address.parse(page.evaluate(ADDRESS))
+    for count, values in enumerate(found):
+        picture = to_uint8(tiles.at(Address(own.start, own.digits[:count])).picture[None])[0]
+        wanted = Image.fromarray(picture).resize((16, 16), Image.Resampling.BOX).convert("L")
+        seen = np.array(values).reshape(16, 16, 4)[..., 0]
+        assert np.abs(seen - np.asarray(wanted).astype(int)).mean() < 4
+
+
 def test_prepared_before_fetched(page: Page, tiles: Tiles) -> None:
     """Three splits are there at once; then the model is fetched, whose size was said."""
     assert not page.locator(".atlas-poster").is_visible()

@@ -27,7 +27,7 @@ from sitegen.sampling.tiles import Tile, Tiles, tiles_of
 FRAMES, FADE = 36, 0.25
 """Frames of the zoom at each depth, and the part of them in which tiles replace their parent."""
 SIDE, GUTTER, GAP, START = 320, 4, 12, 128
-"""Pixels of the zoom, between its tiles, between two panels, and of a start on prepared maps."""
+"""Pixels of the zoom, between its tiles, between two panels, and of a start's deepest map."""
 MOST_BYTES, QUALITIES = 120_000, (90, 80, 70, 60, 50, 40, 30, 20)
 """Bytes of the prepared maps of a model, and qualities of WebP, of which the first that fits."""
 
@@ -51,7 +51,9 @@ def atlas_job(models: ModelProvider, figure: Figure) -> RenderJob:
         exported = exported_model(models, name)[1] if spec.live else None
         stills |= model_files(name, card, exported, ending) if exported else {}
         choices.append({
-            "starts": rows, "prepared": len(maps) - 1, "splits": list(tiles.splits),
+            "starts": rows,
+            "prepared": len(maps) - 1,
+            "splits": list(tiles.splits),
             "values": [card.axis.values[level] for level in tiles.ends],
             "symbol": card.axis.symbol, "unit": card.axis.unit,
             "blur": "blur" in card.abilities, "renoised": not process.random,
@@ -65,11 +67,10 @@ def atlas_job(models: ModelProvider, figure: Figure) -> RenderJob:
         stills[still] = partial(write_panels, panels, file)
     tiles, rows, maps = drawings[0]
     target = Address.parse(spec.target or "0." + ("30" * len(tiles.splits))[: len(tiles.splits)])
-    cell = [*chain(*rows)].index(target.start)
     levels = tuple(level for level in tiles.ends for _ in range(FRAMES))
     return clip_job(
         figure, models.source(spec.model).card, Cells(1, SIDE, SIDE, 1, 0),
-        zoom(tiles, maps[0], cell, target, not spec.pixelated, panels),
+        zoom(tiles, [*chain(*rows)], target, not spec.pixelated, panels),
         fps=SLOWEST, order=(*range(len(levels)), *[len(levels) - 1] * round(ENDING * SLOWEST)),
         levels=levels, parameters={"target": str(target), "choices": choices}, stills=stills,
         steps=sum(spec.columns * len(maps) for _, _, maps in drawings),
@@ -83,24 +84,25 @@ def prepare(tiles: Tiles, rows: list[list[int]], maps: list[list[Frame]]) -> Ite
         drawn = tiles.starts(starts)
         for depth, frames in enumerate(maps):
             drawn = tiles.children(drawn) if depth else drawn
-            frames += pictures(drawn, START >> depth)
+            frames.extend(pictures(drawn, START >> len(maps) - 1))
             yield
 
 
 def zoom(
-    tiles: Tiles, plane: list[Frame], cell: int, target: Address, smooth: bool, panels: list[Frame]
+    tiles: Tiles, starts: list[int], target: Address, smooth: bool, panels: list[Frame]
 ) -> Iterator[Frame]:
-    """Yield the zoom from a cell of the plane to the target in it; add a panel of each depth."""
-    (tile,), parent = tiles.starts([target.start]), None
-    for number in (cell, *target.digits):
-        if parent:
-            children = tiles.children([tile])
-            tile, plane = children[number], pictures(children, SIDE, smooth)
-        picture, side = Image.fromarray(square(plane, GUTTER)), len(plane[0])
-        y, x = (n * (side + GUTTER) for n in divmod(number, math.isqrt(len(plane))))
-        whole, last = np.array([[0, 0, *picture.size], [x, y, x + side, y + side]])
-        across = picture.width / side
+    """Yield the zoom from the plane of starts to the target; add a panel of each depth."""
+    tile, parent = None, None
+    for number in (starts.index(target.start), *target.digits):
+        group = tiles.children([tile]) if tile else tiles.starts(starts)
+        tile, columns = group[number], math.isqrt(len(group))
+        cells = Cells(len(group), SIDE, SIDE, columns, GUTTER)
+        picture = Image.fromarray(sheet(pictures(group, SIDE, smooth), cells))
+        x, y = cells.corners[number]
+        whole, last = np.array([[0, 0, *picture.size], [x, y, x + SIDE, y + SIDE]])
+        across = picture.width / SIDE
         for share in np.arange(1, FRAMES + 1) / FRAMES:
+            # All corners move by one share, and the side of the box falls evenly by octaves.
             moved = (1 - across ** min(0, (FADE - share) / (1 - FADE))) / (1 - 1 / across)
             box = whole + (last - whole) * moved
             image = picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC, box.tolist())
@@ -108,22 +110,17 @@ def zoom(
                 image = Image.blend(parent, image, share / FADE)
             yield np.asarray(image)[None]
         parent = image
-        for colour, line in ((PAPER, 12), (INK, 4)):
-            ImageDraw.Draw(picture).rectangle(last.tolist(), outline=colour, width=line)
+        for colour, part in ((PAPER, 50), (INK, 150)):
+            width = picture.width // part
+            ImageDraw.Draw(picture).rectangle(last.tolist(), outline=colour, width=width)
         panels.append(np.asarray(picture.resize((SIDE, SIDE))))
 
 
-def pictures(tiles: Sequence[Tile], side: int, smooth: bool = False) -> list[Frame]:
-    """Return the pictures of tiles, (side, side, 3)."""
+def pictures(tiles: Sequence[Tile], side: int, smooth: bool = False) -> Frame:
+    """Return the pictures of tiles, (N, side, side, 3)."""
     resampling = Image.Resampling.BICUBIC if smooth else Image.Resampling.BOX
     images = map(Image.fromarray, to_uint8(np.stack([tile.picture for tile in tiles])))
-    return [np.asarray(image.resize((side, side), resampling)) for image in images]
-
-
-def square(frames: Sequence[Frame], gap: int = 0) -> Frame:
-    """Place square pictures in as many rows as columns."""
-    side, across = len(frames[0]), math.isqrt(len(frames))
-    return sheet(np.stack(frames), Cells(len(frames), side, side, across, gap))
+    return np.stack([np.asarray(image.resize((side, side), resampling)) for image in images])
 
 
 def write_panels(panels: Sequence[Frame], name: str, folder: Path) -> MediaFile:
@@ -133,8 +130,9 @@ def write_panels(panels: Sequence[Frame], name: str, folder: Path) -> MediaFile:
 
 
 def write_maps(maps: Sequence[Sequence[Frame]], name: str, folder: Path) -> MediaFile:
-    """Write the prepared maps below each other, in at most `MOST_BYTES` if a quality does."""
-    picture = np.concatenate([square(frames) for frames in maps])
+    """Write the tiles of all maps in rows, in at most `MOST_BYTES` if a quality does."""
+    frames, columns = np.stack([*chain(*maps)]), math.isqrt(len(maps[-1]))
+    picture = sheet(frames, Cells(len(frames), len(frames[0]), len(frames[0]), columns, 0))
     for quality in QUALITIES:
         file = write_still(picture, folder / name, quality)
         if file.bytes <= MOST_BYTES:

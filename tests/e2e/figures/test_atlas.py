@@ -152,15 +152,16 @@ def test_files(sources: Sources, sampler: Sampler, tmp_path: Path) -> None:
     assert facts["splits"] == list(tiles.splits)
     assert sorted(n for row in facts["starts"] for n in row) == [0, 1, 2, 3]
     picture = np.asarray(Image.open(tmp_path / files["tiles"].path).convert("RGB"))
-    width = picture.shape[1]
+    across = 2 << facts["prepared"]
+    size = picture.shape[1] // across
     first = [start for row in facts["starts"] for start in row].index(3)
-    for depth, number in enumerate((first, 4 * first + 1, 16 * first + 6)):
-        address, size = Address(3, (1, 2)[:depth]), width // (2 << depth)
-        row, column = divmod(number, 2 << depth)
-        seen = picture[depth * width + row * size :, column * size :][:size, :size]
+    for depth, number in enumerate((first, 4 + 4 * first + 1, 4 + 16 + 16 * first + 6)):
+        address, (row, column) = Address(3, (1, 2)[:depth]), divmod(number, across)
+        seen = picture[row * size :, column * size :][:size, :size]
         drawn = Image.fromarray(to_uint8(tiles.at(address).picture[None])[0])
         assert decibels(seen, np.asarray(drawn.resize((size, size), Image.Resampling.BOX))) >= 25
-    assert picture.shape[0] == width * (facts["prepared"] + 1)
+    count = sum(4 * 4**depth for depth in range(facts["prepared"] + 1))
+    assert picture.shape[0] == -(-count // across) * size
     target = tiles.at(Address.parse(made.parameters["target"]))
     count, side = files["mp4"].frames or 0, files["mp4"].width
     last = frames_at(tmp_path / "clip.mp4", [count - 1], (side, side))[count - 1]
