@@ -26,7 +26,7 @@ class Atlas(FigureKind):
     """A map of all images of a model: each zoom by two continues every state in four ways."""
 
     needs: ClassVar = TILED
-    recipe: ClassVar = 4
+    recipe: ClassVar = 5
 
     steps: None = Field(default=None, description="Those of the card.", init=False)
     sampler_name: None = Field(default=None, description="That of the card.", init=False)
