@@ -322,7 +322,8 @@ def _ddpm_card(options: AddOptions, info: CheckpointInfo) -> Made:
     card = ModelCard(**{**values, "levels": levels}, kind="ddpm", diffusion=diffusion)
     predicts = f"the network predicts {PREDICTS[diffusion.predicts]}"
     if is_lucidrains:
-        groups = ", resnet_block_groups = 8" if "resnet_block_groups" in card.to_toml() else ""
+        count = cast(Any, info.architecture).config.resnet_block_groups
+        groups = f", resnet_block_groups = {count}" if count else ""
         notes += [
             f"in the file: the {diffusion.beta_schedule} schedule of {levels:,} levels; {predicts}",
             "assumed: auto_normalize, predicted images are clipped (clip_sample of [diffusion]), η "
