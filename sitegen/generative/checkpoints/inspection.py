@@ -147,7 +147,9 @@ class CheckpointInfo:
         has_network = self.layout in ("diffusers", "k-diffusion")
         if self.architecture is None and not self.bands and not has_network:
             pairs["next"] = UNKNOWN_NETWORK
-        if self.architecture is not None and (classes := self.architecture.num_classes):
+        if self.card is not None and (labels := self.card.labels) is not None:
+            pairs["labels"] = labels.listed + ", and none" * labels.optional
+        elif self.architecture is not None and (classes := self.architecture.num_classes):
             pairs["labels"] = f"{classes} classes, the rows of label_emb"
         if self.problems:
             pairs["not supported"] = "; ".join(self.problems)

@@ -19,6 +19,7 @@ from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.labels import Condition, LabelsConfig
 from sitegen.generative.card.tables import DiffusionConfig
+from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.data.labels import read_labels
 from sitegen.generative.data.prior import read_prior
@@ -223,6 +224,7 @@ def test_training(tmp_path: Path) -> None:
         written = recipe.go_on(session, Mock())
     assert written is not None
     assert written.labels == LABELS
+    assert "labels            cat, dog, owl, and none" in inspect_checkpoint(tmp_path).to_text()
     model = load_model(tmp_path)
     embeddings = [v for name, v in model.named_parameters() if name.endswith("label_emb.weight")]
     assert len(embeddings) == len(card.bands) - 1
