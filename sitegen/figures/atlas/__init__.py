@@ -59,7 +59,7 @@ class Atlas(FigureKind):
         # A DDPM is drawn by DDIM. Without noise on the way, starts are finished, and of four tiles
         # the first continues its parent, and three are finished from the level of the split.
         renoised = "random" not in card.abilities or "ddim" in card.abilities
-        total = 2 * self.columns**2 * card.steps if renoised else 0
+        total = self.columns**2 * card.steps if renoised else 0
         for depth, (begin, end) in enumerate(pairwise(ends)):
             parents = 1 + (self.columns**2 * 4**depth if depth < self.prepared(card) else 0)
             total += parents * (3 * (card.steps - begin) if renoised else 4 * (end - begin))

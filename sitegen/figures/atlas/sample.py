@@ -46,7 +46,7 @@ def atlas_job(models: ModelProvider, figure: Figure) -> RenderJob:
         means = process.pixels(states, tiles.ends[0]).mean(dim=(2, 3)).cpu().numpy()
         rows = starts_in_place(means, spec.columns)
         maps: list[list[Frame]] = [[] for _ in range(spec.prepared(card) + 1)]
-        drawings.append((tiles, rows, maps))
+        drawings.append((tiles, rows, maps, list[Tile]()))
         stills[f"tiles{ending}"] = partial(write_maps, maps, f"tiles{ending}.webp")
         exported = exported_model(models, name)[1] if spec.live else None
         stills |= model_files(name, card, exported, ending) if exported else {}
@@ -65,23 +65,26 @@ def atlas_job(models: ModelProvider, figure: Figure) -> RenderJob:
     # Stills are written after the clip, whose own posters these replace.
     for still, file in (("poster", "clip.avif"), ("poster-webp", "clip.webp")):
         stills[still] = partial(write_panels, panels, file)
-    tiles, rows, maps = drawings[0]
+    tiles, _, _, plane = drawings[0]
     target = Address.parse(spec.target or "0." + ("30" * len(tiles.splits))[: len(tiles.splits)])
     levels = tuple(level for level in tiles.ends for _ in range(FRAMES))
     return clip_job(
         figure, models.source(spec.model).card, Cells(1, SIDE, SIDE, 1, 0),
-        zoom(tiles, [*chain(*rows)], target, not spec.pixelated, panels),
+        zoom(tiles, plane, target, not spec.pixelated, panels),
         fps=SLOWEST, order=(*range(len(levels)), *[len(levels) - 1] * round(ENDING * SLOWEST)),
         levels=levels, parameters={"target": str(target), "choices": choices}, stills=stills,
-        steps=sum(spec.columns * len(maps) for _, _, maps in drawings),
+        steps=sum(spec.columns * len(maps) for _, _, maps, _ in drawings),
         work=chain.from_iterable(starmap(prepare, drawings)),
     )  # fmt: skip
 
 
-def prepare(tiles: Tiles, rows: list[list[int]], maps: list[list[Frame]]) -> Iterator[None]:
-    """Draw the tiles of the prepared maps, of one depth each, by rows of starts."""
+def prepare(
+    tiles: Tiles, rows: list[list[int]], maps: list[list[Frame]], plane: list[Tile]
+) -> Iterator[None]:
+    """Draw the plane of starts, row by row, and the tiles of the prepared maps of each depth."""
     for starts in rows:
         drawn = tiles.starts(starts)
+        plane += drawn
         for depth, frames in enumerate(maps):
             drawn = tiles.children(drawn) if depth else drawn
             frames.extend(pictures(drawn, START >> len(maps) - 1))
@@ -89,12 +92,13 @@ def prepare(tiles: Tiles, rows: list[list[int]], maps: list[list[Frame]]) -> Ite
 
 
 def zoom(
-    tiles: Tiles, starts: list[int], target: Address, smooth: bool, panels: list[Frame]
+    tiles: Tiles, plane: list[Tile], target: Address, smooth: bool, panels: list[Frame]
 ) -> Iterator[Frame]:
     """Yield the zoom from the plane of starts to the target; add a panel of each depth."""
-    tile, parent = None, None
-    for number in (starts.index(target.start), *target.digits):
-        group = tiles.children([tile]) if tile else tiles.starts(starts)
+    parent, tile = None, None
+    start = [tile.address.start for tile in plane].index(target.start)
+    for number in (start, *target.digits):
+        group = tiles.children([tile]) if tile else plane
         tile, columns = group[number], math.isqrt(len(group))
         cells = Cells(len(group), SIDE, SIDE, columns, GUTTER)
         picture = Image.fromarray(sheet(pictures(group, SIDE, smooth), cells))
