@@ -166,9 +166,7 @@ def _name_fault(name: str) -> str | None:
             "pages take nothing from other hosts; save it in the site's folder, and name the file"
         )
     if not name or len(name) > 500 or _ODD.search(name):
-        return (
-            'should be a path of at most 500 characters, with / between folders and no \\:?#*<>|"'
-        )
+        return 'should be a path of at most 500 characters, with / between folders, no \\:?#*<>|"'
     parts = name.split("/")
     if not parts[0] or {"", ".", ".."} & set(parts):
         return "should be a path from the folder of site.toml, without ./ and ../"

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import regular_size
@@ -230,7 +230,8 @@ def opened_picture(file: Path, source: Path | io.BytesIO) -> Iterator[Image.Imag
             with Image.open(source, formats=FORMATS) as opened:
                 yield opened
     except DAMAGE as error:
-        raise RefusedError(f"{file}: cannot be read as an image: {error}") from error
+        fault = "it is no picture" if isinstance(error, UnidentifiedImageError) else error
+        raise RefusedError(f"{file}: cannot be read as an image: {fault}") from error
 
 
 def scaled(picture: RawImage, image_size: int | None) -> RawImage:

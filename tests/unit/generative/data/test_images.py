@@ -138,7 +138,7 @@ def test_nothing_there(tmp_path: Path, read: Callable[[Path], object]) -> None:
     with pytest.raises(RefusedError, match=r"holds no pictures.*what it has are files named \.gif"):
         read(tmp_path)
     (tmp_path / "a.png").write_bytes(b"\x89PNG")
-    with pytest.raises(RefusedError, match=r"a\.png: cannot be read as an image"):
+    with pytest.raises(RefusedError, match=r"a\.png: cannot be read as an image: it is no picture"):
         read(tmp_path)
 
 
