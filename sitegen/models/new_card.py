@@ -92,9 +92,9 @@ def described_model(options: AddOptions) -> DescribedModel:
         foreign := foreign_model(checkpoint, options.levels, options.sampler_name)
     ):
         card = replace(foreign.card, subject=options.subject or "")
-        if foreign.sampler:
+        if "prior" not in card.abilities:
             choices = "--levels N and --sampler-name NAME choose others"
-            notes = (f"sampler: {foreign.sampler}; {choices}",)
+            notes = (f"{sampler_note(card)}; {choices}",)
     else:
         options, card, lines = new_model(options, inspect_checkpoint(checkpoint))
         prior = preset_prior(options.preset) if options.preset and not options.data else None
@@ -137,7 +137,10 @@ def with_options(card: ModelCard, options: AddOptions) -> tuple[ModelCard, tuple
 def sampler_note(card: ModelCard) -> str:
     """Return the sampler of a card, its steps, and whether it is random, in words."""
     random = "random" if "random" in card.abilities else "nothing random after the start"
-    return f"sampler: {card.label}, {card.steps} steps, {random}"
+    settings: Any = getattr(card, card.kind, None)  # the table of the kind
+    solver = getattr(settings, "solver", None) or getattr(settings, "method", None)
+    name = f"{card.label} ({solver})" if solver else card.label
+    return f"sampler: {name}, {card.steps} steps, {random}"
 
 
 def new_model(options: AddOptions, info: CheckpointInfo) -> tuple[AddOptions, ModelCard, list[str]]:

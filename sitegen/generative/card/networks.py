@@ -179,11 +179,6 @@ class DiffusersUNet(ForeignUNet):
                 "block_out_channels"
             ) from None
 
-    def values(self) -> dict[str, Any]:
-        """Return the configuration as a dict."""
-        values: dict[str, Any] = json.loads(self.config)
-        return values
-
 
 @table
 class LucidrainsConfig:

@@ -53,6 +53,7 @@ class DiffusionConfig:
         "sample", the image
     sampler: "ddpm" or "ddim", whose `eta` is 0 for no noise and 1 for the noise of DDPM
     rederive_noise: whether DDIM takes the noise that belongs to the clipped image
+    single_precision: whether β, ᾱ and the factors of a step are float32, as in diffusers
     """
 
     beta_schedule: Literal["linear", "cosine", "sigmoid", "listed"] = Field(
@@ -67,6 +68,7 @@ class DiffusionConfig:
     sampler: Literal["ddpm", "ddim"] = "ddpm"
     eta: Annotated[Number, Field(ge=0, le=1)] = 0.0
     rederive_noise: Flag | None = None
+    single_precision: Flag | None = None
     alphas_cumprod: Annotated[
         tuple[Number, ...] | None,
         must(
@@ -115,6 +117,8 @@ class DiffusionConfig:
         if self.alphas_cumprod is not None:
             return [1.0, *self.alphas_cumprod]
         if self.beta_start is not None and self.beta_end is not None:
+            if self.single_precision:
+                return single_alphas_bar(single_range(self.beta_start, self.beta_end, levels))
             step = (self.beta_end - self.beta_start) / max(levels - 1, 1)
             betas = [self.beta_start + step * level for level in range(levels)]
         else:
@@ -128,7 +132,28 @@ class DiffusionConfig:
             betas = [
                 min(max(1 - after / before, 0.0), LARGEST_BETA) for before, after in pairwise(curve)
             ]
+        if self.single_precision:
+            return single_alphas_bar(betas)
         return list(accumulate((1 - beta for beta in betas), mul, initial=1.0))
+
+
+def single_range(first: float, last: float, count: int) -> Any:
+    """Return evenly spaced numbers (count,) as `torch.linspace` rounds them, from both ends."""
+    import numpy as np
+
+    low, high = np.float32(first), np.float32(last)
+    step = float((high - low) / np.float32(max(count - 1, 1)))
+    number = np.arange(count)
+    rising, falling = float(low) + step * number, float(high) - step * (count - 1 - number)
+    return np.where(number < count // 2, rising, falling).astype(np.float32)
+
+
+def single_alphas_bar(betas: Any) -> list[float]:
+    """Return ᾱ of the levels 0 … K as diffusers (0.42) rounds it, for β (K,)."""
+    import numpy as np
+
+    alphas = 1 - np.asarray(betas, np.float32)
+    return [1.0, *np.cumprod(alphas, dtype=np.float64).astype(np.float32).tolist()]
 
 
 Long = Annotated[

@@ -26,11 +26,10 @@ _WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16
 
 
 class Foreign(NamedTuple):
-    """A model of another program: its weights, its card, and its sampler in words, if known."""
+    """A model of another program: its weights and its card."""
 
     weights: Path
     card: ModelCard
-    sampler: str = ""
 
 
 def foreign_model(
@@ -51,7 +50,7 @@ def foreign_model(
         return None
     checkpoint = open_checkpoint(path)
     if (settings := config_of(checkpoint.notes)) is not None:
-        return Foreign(path, *kdiffusion_card(path, settings, levels, sampler))
+        return Foreign(path, kdiffusion_card(path, settings, levels, sampler))
     if (schedule := checkpoint.schedule) is None:
         return None
     config = path.with_name(CONFIG_NAME)  # K and the blur come from the file itself
@@ -140,11 +139,11 @@ def _diffusers_model(folder: Path, levels: int | None, sampler: str | None) -> F
         raise RefusedError(
             f"{folder}: has no {SCHEDULER_NAME}, which defines how noise was added; {OTHER_WAYS}"
         )
-    schedule = schedule_of(scheduler, read_json(scheduler), levels, sampler)
+    fields = schedule_of(scheduler, read_json(scheduler), levels, sampler)
     reference = FileRef(weights.relative_to(folder).as_posix(), sha256(weights))
     try:
-        fields = {**schedule.fields, "unet": DiffusersUNet.of(config), "weights": reference}
-        card = ModelCard(config["sample_size"], config["in_channels"], schedule.levels, **fields)
+        fields = {**fields, "unet": DiffusersUNet.of(config), "weights": reference}
+        card = ModelCard(image_size=config["sample_size"], channels=config["in_channels"], **fields)
     except ConfigError as error:
         raise RefusedError(f"{path}: {error}") from None
-    return Foreign(weights, card, schedule.sampler)
+    return Foreign(weights, card)

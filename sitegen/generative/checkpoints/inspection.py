@@ -215,10 +215,9 @@ def inspect_checkpoint(path: Path | str) -> CheckpointInfo:
     if is_folder and (foreign := foreign_model(Path(path))):
         return replace(info, layout="diffusers", card=foreign.card)
     if config := config_of(open_checkpoint(file).notes):
-        card, sampler = kdiffusion_card(file, config, None, None)
-        program = f"k-diffusion; {sampler}"
-        count = info.tensors
-        return replace(info, layout="k-diffusion", program=program, card=card, ema_tensors=count)
+        kind: Literal["k-diffusion"] = "k-diffusion"
+        card, count = kdiffusion_card(file, config, None, None), info.tensors
+        return replace(info, layout=kind, program=kind, card=card, ema_tensors=count)
     return info
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 STEPS = 50
 """Number of steps by default of the program's `sample.py`."""
-SOLVERS = {"heun": "Heun's method", "euler": "Euler's method"}
+SOLVERS = ("heun", "euler")
 KEYS = tuple(KDiffusionConfig.__dataclass_fields__)
 _CONDITIONS = ("mapping_cond_dim", "unet_cond_dim", "cross_cond_dim")
 
@@ -37,8 +37,8 @@ def config_of(notes: Mapping[str, str]) -> dict[str, Any] | None:
 
 def kdiffusion_card(
     path: Path, config: Mapping[str, Any], levels: int | None, sampler: str | None
-) -> tuple[ModelCard, str]:
-    """Return the card of a model, and its sampler in words.
+) -> ModelCard:
+    """Return the card of a model.
 
     Raises RefusedError for networks that are not supported, ConfigError for another sampler.
     """
@@ -61,11 +61,9 @@ def kdiffusion_card(
         ends = {key: model[key] for key in ("sigma_min", "sigma_max", "sigma_data") if key in model}
         edm = EdmConfig(**{"sigma_data": 1.0} | ends, solver=solver)
         unet = KDiffusionUNet.of({key: model[key] for key in KEYS if key in model})
-        card = ModelCard(size[0], unet.channels, count, kind="edm", unet=unet, edm=edm)
+        return ModelCard(size[0], unet.channels, count, kind="edm", unet=unet, edm=edm)
     except (ConfigError, ValueError, KeyError) as error:
         raise RefusedError(f"{path}: its configuration: {error}") from None
-    steps = f"{count} steps, nothing random after the start"
-    return card, f"EDM with {SOLVERS[solver]}, {steps}"
 
 
 def renamed(tensors: Mapping[str, Tensor], outputs: int) -> dict[str, Tensor]:

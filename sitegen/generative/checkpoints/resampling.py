@@ -154,11 +154,11 @@ def _solved(card: Ddpm, steps: int | None, sampler: str) -> Solved:
         "clip_sample": diffusion.clip_sample,
     }
     schedule = schedule_of(Path(CARD_NAME), settings, steps)
-    solver = schedule.fields["solver"]
+    solver = schedule["solver"]
     if diffusion.rescale_timesteps:
         scale = 1000 / card.levels
         solver = replace(solver, timesteps=tuple(scale * time for time in solver.timesteps))
     shared = {item.name for item in fields(Solved) if item.init} - {"kind", "levels", "solver"}
     values = {item.name: getattr(card, item.name) for item in fields(card) if item.name in shared}
     values["unet"] = replace(card.unet, learn_sigma=None)
-    return Solved(**values, levels=schedule.levels, solver=solver)
+    return Solved(**values, levels=schedule["levels"], solver=solver)

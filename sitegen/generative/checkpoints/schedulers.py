@@ -9,14 +9,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.generative.card.sampling import SamplingConfig
-from sitegen.generative.card.tables import DiffusionConfig
+from sitegen.generative.card.tables import DiffusionConfig, single_alphas_bar, single_range
 from sitegen.generative.checkpoints.archive import OTHER_WAYS
 from sitegen.generative.process.flow import FLOW_STEPS, FlowConfig
 from sitegen.generative.process.solver import Method, SolverConfig
@@ -50,19 +49,10 @@ _OTHERS = frozenset(
 """Schedulers of a DDPM's network whose steps sitegen does not take."""
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """A scheduler's steps: K, fields of a card, and the sampler in words, to be printed."""
-
-    levels: int
-    fields: Mapping[str, Any]
-    sampler: str
-
-
 def schedule_of(
     path: Path, settings: Settings, levels: int | None = None, sampler: str | None = None
-) -> Schedule:
-    """Return the steps of the scheduler in a file, `levels` of them.
+) -> Settings:
+    """Return the steps of the scheduler in a file, `levels` of them, as fields of a card.
 
     sampler: one of `SAMPLERS`, in place of the scheduler's own
 
@@ -166,7 +156,7 @@ def _timesteps(settings: Settings, usual: str, steps: int, trained: int) -> list
     return [(trained - 1) * step / max(steps - 1, 1) for step in reversed(range(steps))]
 
 
-def _ancestral(path: Path, settings: Settings, chosen: int | None) -> Schedule:
+def _ancestral(path: Path, settings: Settings, chosen: int | None) -> Settings:
     """Return the steps of DDPM or of DDIM with η = 0."""
     trained, implicit = _trained(settings), settings.get("_class_name") == "DDIMScheduler"
     require(path, settings, {**_PLAIN, **({"set_alpha_to_one": True} if implicit else {})})
@@ -193,15 +183,13 @@ def _ancestral(path: Path, settings: Settings, chosen: int | None) -> Schedule:
             "prediction_type", settings.get("prediction_type", "epsilon"), _PREDICTIONS
         ),
         sampler="ddim" if implicit else "ddpm",
+        single_precision=True,
         **{key: settings.get(key, usual) for key, usual in ends.items()},
     )
-    fields: dict[str, Any] = {"kind": "ddpm", "diffusion": diffusion}
+    fields: dict[str, Any] = {"kind": "ddpm", "levels": trained, "diffusion": diffusion}
     if len(timesteps) < trained:
         fields["sampling"] = SamplingConfig(levels=tuple(time + 1 for time in timesteps))
-    sampler = (
-        "DDIM, {} steps, nothing random after the start" if implicit else ("DDPM, {} steps, random")
-    )
-    return Schedule(trained, fields, sampler.format(steps))
+    return fields
 
 
 def _noise_levels(settings: Settings, trained: int) -> NDArray[np.float32]:
@@ -210,27 +198,21 @@ def _noise_levels(settings: Settings, trained: int) -> NDArray[np.float32]:
 
     schedule = settings.get("beta_schedule", "linear")
     first, last = settings.get("beta_start", 0.0001), settings.get("beta_end", 0.02)
-    if schedule in ("linear", "scaled_linear"):  # as `torch.linspace` in float32, from both ends
+    if schedule in ("linear", "scaled_linear"):
         root = 2 if schedule == "scaled_linear" else 1
-        low, high = (float(np.float32(end ** (1 / root))) for end in (first, last))
-        step = float((np.float32(high) - np.float32(low)) / np.float32(max(trained - 1, 1)))
-        number = np.arange(trained)
-        rising, falling = low + step * number, high - step * (trained - 1 - number)
-        betas = np.where(number < trained // 2, rising, falling).astype(np.float32) ** root
+        betas = single_range(first ** (1 / root), last ** (1 / root), trained) ** root
     else:
         if not isinstance(schedule, DiffusionConfig):  # of a card
             schedule = DiffusionConfig(_one_of("beta_schedule", schedule, _SCHEDULES))
         alphas_bar = np.array(schedule.alphas_bar(trained))
         betas = 1 - alphas_bar[1:] / alphas_bar[:-1]
-    # The types of diffusers (0.42): where ᾱ is almost 0 or 1, float64 gives other σ, and timesteps
-    # that are interpolated between them.
-    alphas = 1 - betas.astype(np.float32)
-    rounded = np.cumprod(alphas, dtype=np.float64).astype(np.float32)
+    # Where ᾱ is almost 0 or 1, float64 gives other σ, and timesteps that are interpolated between.
+    rounded = np.array(single_alphas_bar(betas)[1:], np.float32)
     levels: NDArray[np.float32] = np.sqrt((1 - rounded) / rounded)
     return levels
 
 
-def _solver(path: Path, settings: Settings, chosen: int | None) -> Schedule:
+def _solver(path: Path, settings: Settings, chosen: int | None) -> Settings:
     """Return the steps of Euler's or Heun's scheduler, or of DPM-Solver++."""
     import numpy as np
 
@@ -245,12 +227,14 @@ def _solver(path: Path, settings: Settings, chosen: int | None) -> Schedule:
         if order not in (1, 2):
             raise ValueError(f"solver_order = {order}: supported are 1 and 2")
         method: Method = "dpmpp" if order == 1 else "dpmpp2m"
-        solver_name, ends = f"DPM-Solver++ of order {order}", (noise_levels[0], noise_levels[-1])
-        timesteps = np.array(_solver_timesteps(settings, steps, trained))
-        sigmas = noise_levels[timesteps.round().astype(int)]
+        ends = noise_levels[0], noise_levels[-1]
+        # Its spacing has one more step, whose timestep is dropped, unless it is "trailing".
+        more = settings.get("timestep_spacing") != "trailing"
+        timesteps = np.array(_timesteps(settings, "linspace", steps + more, trained)).round()
+        timesteps = timesteps[:steps]
+        sigmas = noise_levels[timesteps.astype(int)]
     else:
         method = "euler" if name == "EulerDiscreteScheduler" else "heun"
-        solver_name = f"{method.title()}'s ODE solver"
         timesteps = np.array(_timesteps(settings, "linspace", steps, trained), np.float32)
         sigmas = np.interp(timesteps, np.arange(trained), noise_levels)
         ends = (settings.get("sigma_min") or sigmas[-1], settings.get("sigma_max") or sigmas[0])
@@ -280,23 +264,10 @@ def _solver(path: Path, settings: Settings, chosen: int | None) -> Schedule:
         ),
         clip_sample=clip,
     )
-    sampler = f"{solver_name}, {steps} steps, nothing random after the start"
-    return Schedule(steps, {"kind": "solver", "solver": solver}, sampler)
+    return {"kind": "solver", "levels": steps, "solver": solver}
 
 
-def _solver_timesteps(settings: Settings, steps: int, trained: int) -> list[float]:
-    """Return the timesteps of DPM-Solver++, whose spacing has one more step."""
-    spacing = settings.get("timestep_spacing", "linspace")
-    if spacing == "linspace":
-        # As diffusers: `linspace` with one more step, whose last timestep, 0, is dropped.
-        return [float(round((trained - 1) * step / steps)) for step in range(steps, 0, -1)]
-    if spacing == "leading":
-        offset = settings.get("steps_offset", 0)
-        return [float(step * (trained // (steps + 1)) + offset) for step in range(steps, 0, -1)]
-    return _timesteps(settings, spacing, steps, trained)
-
-
-def _flow(path: Path, settings: Settings, chosen: int | None) -> Schedule:
+def _flow(path: Path, settings: Settings, chosen: int | None) -> Settings:
     """Return the steps of a flow's scheduler, whose σ is the time, with data at 0.
 
     As in diffusers, the first and last σ of training and the evenly spaced ones between them are
@@ -315,11 +286,10 @@ def _flow(path: Path, settings: Settings, chosen: int | None) -> Schedule:
     even = [first + (last - first) * step / max(steps - 1, 1) for step in range(steps)]
     times = (*map(shifted, even), 0.0)
     flow = FlowConfig(data_time=0, time_scale=float(trained), times=times)
-    sampler = f"Euler's steps of a flow, {steps} steps, nothing random after the start"
-    return Schedule(steps, {"kind": "flow", "flow": flow}, sampler)
+    return {"kind": "flow", "levels": steps, "flow": flow}
 
 
-_SCHEDULERS: dict[str, Callable[[Path, Settings, int | None], Schedule]] = {
+_SCHEDULERS: dict[str, Callable[[Path, Settings, int | None], Settings]] = {
     **dict.fromkeys(("DDPMScheduler", "DDIMScheduler"), _ancestral),
     **dict.fromkeys(("EulerDiscreteScheduler", "HeunDiscreteScheduler"), _solver),
     "DPMSolverMultistepScheduler": _solver,

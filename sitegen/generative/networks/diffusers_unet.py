@@ -1,6 +1,7 @@
 """Adapters that call networks of diffusers like sitegen's. They need the extra `diffusers`."""
 
 import inspect
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -46,7 +47,8 @@ def build(unet: DiffusersUNet) -> nn.Module:
     kind: Any = diffusers.UNet2DModel
     parameters = inspect.signature(kind.__init__).parameters
     # A configuration also holds `_class_name`, and keys of other versions of diffusers.
-    settings: dict[str, Any] = {k: v for k, v in unet.values().items() if k in parameters}
+    config: dict[str, Any] = json.loads(unet.config)
+    settings = {key: value for key, value in config.items() if key in parameters}
     try:
         network: nn.Module = kind(**settings)
     except (

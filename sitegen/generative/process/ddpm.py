@@ -15,8 +15,9 @@ card sets `clip_sample`. From level k to any lower level j:
   σ² = η² (1 − ᾱ_j) / (1 − ᾱ_k) (1 − ᾱ_k / ᾱ_j). With `rederive_noise`, ε is that of the clipped
   x̂_0, as in guided-diffusion and denoising-diffusion-pytorch.
 
-Both follow the schedulers of diffusers step by step, with ᾱ in float64 instead of float32. The
-levels of a card may begin below K, as theirs do (`timestep_spacing="leading"`). If the number of
+Both follow the schedulers of diffusers step by step, with ᾱ in float64 unless the card sets
+`single_precision`: DDIM of a poor network moved by 8e-4. The levels of a card may begin below K, as
+theirs do (`timestep_spacing="leading"`). If the number of
 steps does not divide K, each step here ends at the level from which the next one starts; in
 diffusers a step of DDIM goes ⌊K / steps⌋ levels down, which may miss that level.
 """
@@ -106,9 +107,13 @@ class Ddpm(Guided):
         return model.guided(self.answer(model, x, level), x, (image, noise), estimated)
 
     def move(self, model: Any, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
-        alpha_bar, alpha_bar_below = self.alphas_bar[level], self.alphas_bar[below]
-        config, beta = self.diffusion, 1 - alpha_bar / alpha_bar_below
-        image_share, noise_share = math.sqrt(alpha_bar), math.sqrt(1 - alpha_bar)
+        import torch
+
+        config = self.diffusion
+        number: Any = torch.tensor if config.single_precision else float
+        alpha_bar, alpha_bar_below = (number(self.alphas_bar[at]) for at in (level, below))
+        ratio = alpha_bar / alpha_bar_below
+        beta, image_share, noise_share = 1 - ratio, alpha_bar**0.5, (1 - alpha_bar) ** 0.5
         epsilon, *shares = model(x, level).split(self.channels, 1)
         if config.prediction_type == "v_prediction":
             image, epsilon = (
@@ -126,15 +131,13 @@ class Ddpm(Guided):
                 # Those programs take 1 − ᾱ in float32, which moves ε's share by 3e-6 in a step.
                 alpha_bar_below = x.new_tensor(alpha_bar_below, device="cpu").item()
             variance = config.eta**2 * (1 - alpha_bar_below) / (1 - alpha_bar) * beta
-            mean = (
-                math.sqrt(alpha_bar_below) * image
-                + math.sqrt(1 - alpha_bar_below - variance) * epsilon
-            )
+            fresh_share = (1 - alpha_bar_below - variance) ** 0.5
+            mean = alpha_bar_below**0.5 * image + fresh_share * epsilon
             if config.eta == 0:
                 return Moved(mean, mean, lambda: image)
         else:
-            of_x = math.sqrt(1 - beta) * (1 - alpha_bar_below) / (1 - alpha_bar)
-            mean = of_x * x + math.sqrt(alpha_bar_below) * beta / (1 - alpha_bar) * image
+            of_x = ratio**0.5 * (1 - alpha_bar_below) / (1 - alpha_bar)
+            mean = of_x * x + alpha_bar_below**0.5 * beta / (1 - alpha_bar) * image
             small = max((1 - alpha_bar_below) / (1 - alpha_bar) * beta, SMALLEST_VARIANCE)
             if shares and below:
                 log_variance = math.log(small) + (shares[0] + 1) / 2 * math.log(beta / small)

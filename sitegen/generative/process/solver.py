@@ -136,13 +136,17 @@ class Solved(Noised):
 
     def predict(self, model: CardModel, x: Tensor, level: int, *_: Any) -> Tensor:
         """Return the predicted images (N, C, H, W) of states at a level."""
-        sigma, root = self.sigmas[level], math.hypot(1, self.sigmas[level])
+        import torch
+
+        # In the order of diffusers, and in float32: Heun divides what rounding changes by a small
+        # σ, which moved last images by 1e-3.
+        sigma = torch.tensor(self.sigmas[level])
+        square = sigma**2 + 1
         state = x / self.scales(level)[0]  # x_0 + σ ε
         timestep = x.new_full((len(x),), self.solver.timesteps[self.levels - level])
-        answer = model.network(state / root, timestep)
-        # In the order of diffusers: Heun may divide what rounding changes by a small σ.
+        answer = model.network(state / square**0.5, timestep)
         if self.solver.prediction_type == "v_prediction":
-            predicted = state / root**2 - sigma / root * answer
+            predicted = answer * (-sigma / square**0.5) + state / square
         elif self.solver.prediction_type == "sample":
             predicted = answer
         else:

@@ -23,6 +23,7 @@ from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.networks.kdiffusion_unet import ImageUnet
 from sitegen.generative.process.base import to_pixels
 from sitegen.generative.process.protocol import process_of, run
+from sitegen.models.new_card import sampler_note
 from tests.unit.generative.checkpoints.test_flows import waves
 
 KERNEL = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
@@ -80,7 +81,7 @@ def test_samples(name: str, sampler: str, tmp_path: Path, reference: Path) -> No
     path = written(tmp_path, name)
     model = foreign_model(path, 6, sampler)
     assert model is not None
-    assert f"EDM with {sampler.title()}'s method, 6 steps" in model.sampler
+    assert f"EDM ({sampler}), 6 steps" in sampler_note(model.card)
     card = ModelCard.from_toml(model.card.to_toml())
     process = process_of(load_model(path, card))
     *_, last = run(process, process.start(0, [0, 1]), None)
@@ -90,9 +91,9 @@ def test_samples(name: str, sampler: str, tmp_path: Path, reference: Path) -> No
 
 
 def test_inspected(tmp_path: Path) -> None:
-    """Program, network, sampler and its default number of steps are shown."""
+    """Program and network are shown."""
     text = inspect_checkpoint(written(tmp_path, "colour")).to_text()
-    assert "program           k-diffusion; EDM with Heun's method, 50 steps" in text
+    assert "program           k-diffusion" in text
     assert "card              edm, 16×16 pixels, 50 levels" in text
     assert "architecture      input_channels 3, mapping_out 16, depths (1, 2)" in text
     assert "ema               87 tensors" in text

@@ -14,6 +14,7 @@ from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.checkpoints.schedulers import SAMPLERS
 from sitegen.generative.process.protocol import process_of
 from sitegen.ihdm import reverse_process
+from sitegen.models.new_card import sampler_note
 from tests.unit.generative.checkpoints.test_foreign import network
 
 
@@ -85,6 +86,14 @@ SOLVER: list[dict[str, Any]] = [
     {"prediction_type": "v_prediction", "beta_schedule": "scaled_linear"},
     {"prediction_type": "sample"},
 ]
+HEUN = {
+    **THOUSAND,
+    "prediction_type": "sample",
+    "beta_schedule": "scaled_linear",
+    "beta_start": 0.0001,
+    "beta_end": 0.02,
+    "clip_sample": True,
+}
 CASES = [
     *(("DDPM", settings, 20) for settings in DDPM),
     *(("DDIM", settings, 20) for settings in DDIM),
@@ -113,6 +122,10 @@ CASES = [
         {**SOLVER[4], "prediction_type": "sample", "num_train_timesteps": 50},
         2,
     ),
+    # Factors of float64 moved these last images by 8e-4 and 2e-4; the network is not trained.
+    ("DDIM", {"num_train_timesteps": 1000, "beta_start": 0.00085}, 20),
+    ("DDIM", {"timestep_spacing": "trailing", "beta_schedule": "squaredcos_cap_v2"}, 25),
+    *(("HeunDiscrete", {**HEUN, "use_karras_sigmas": karras}, 2) for karras in (False, True)),
     ("FlowMatchEulerDiscrete", {}, 9),
     ("FlowMatchEulerDiscrete", {"shift": 3.0}, 20),
 ]
@@ -151,13 +164,13 @@ def test_default_steps_and_start(tmp_path: Path) -> None:
     words = {
         "DDPM": (1000, "DDPM, 1000 steps, random"),
         "DDIM": (50, "DDIM, 50 steps, nothing random after the start"),
-        "EulerDiscrete": (50, "Euler's ODE solver, 50 steps, nothing random after the start"),
+        "EulerDiscrete": (50, "Euler (euler), 50 steps, nothing random after the start"),
     }
     for name, (steps, sampler) in words.items():
         _, scheduler = saved(tmp_path / name, name)
         found = foreign_model(tmp_path / name)
         assert found is not None
-        assert (found.card.steps, found.sampler) == (steps, sampler)
+        assert (found.card.steps, sampler_note(found.card)) == (steps, f"sampler: {sampler}")
         scheduler.set_timesteps(steps)
         start = process_of(load_model(found.weights, found.card)).start(0, range(64))
         assert float(start.std()) == pytest.approx(float(scheduler.init_noise_sigma), rel=0.05)
