@@ -261,7 +261,7 @@ def _network(
     if options.heads is not None or options.head_channels is not None:
         settings |= {"num_heads": options.heads or HEADS}
         settings |= {"num_head_channels": options.head_channels or -1}
-    upsampling_heads = settings.pop("num_heads_upsample", -1)
+    upsampling_heads = settings.pop("num_heads_upsample", None)
     new_order = new_order or info.layout == "flow_matching"
     new_order = bool(settings.setdefault("use_new_attention_order", new_order))
     unet = replace(
@@ -270,15 +270,18 @@ def _network(
         learn_sigma=info.learned_variance or None,
     )
     values["unet"] = unet
-    if unet.num_head_channels == -1 and upsampling_heads not in (-1, unet.num_heads):
+    if unet.num_head_channels == -1 and upsampling_heads not in (None, -1, unet.num_heads):
         raise RefusedError(
             f"{options.checkpoint}: num_heads_upsample = {upsampling_heads}: sitegen has one "
             f"number of heads for a network; {OTHER_WAYS}"
         )
+    by_number = unet.num_head_channels == -1 and unet.attention_levels
+    upwards = "assumed: as many heads on the way up (num_heads_upsample = -1); if it has others, "
+    notes = [upwards + OTHER_WAYS] if by_number and upsampling_heads is None else []
     if not {"num_heads", "num_head_channels"} & settings.keys():
         change = "--heads N or --head-channels N if it was trained with others"
         note = f"assumed: {HEADS} attention head, since the file does not say; {change}"
-        return {**values, "known_faults": (HEADS_FAULT,)}, [note]
+        return {**values, "known_faults": (HEADS_FAULT,)}, [note, *notes]
     if unet.num_head_channels != -1:
         note = f"attention: heads of {unet.num_head_channels} channels"
         note += ", which overrides the number of heads" if options.heads else ""
@@ -287,7 +290,7 @@ def _network(
         note += "; if it was trained with num_head_channels, that overrides it: --head-channels N"
     order = f"use_new_attention_order = {str(new_order).lower()}"
     split = f"assumed: {order} in [unet], as the program that wrote the file; change it in the card"
-    return values, [note, *([] if "use_new_attention_order" in info.heads else [split])]
+    return values, [note, *notes, *([] if "use_new_attention_order" in info.heads else [split])]
 
 
 def _heat_card(options: AddOptions, info: CheckpointInfo) -> Made:

@@ -80,6 +80,7 @@ def test_what_adding_writes(site: Path) -> None:
     assert [note.partition(":")[2].strip()[:11] for note in written.notes] == [
         "IHDM, 8 ste",
         "1 attention",
+        "as many hea",
         "0.0125, 1.2",
     ]
     assert written.card.noise_std == 0.0125
@@ -423,7 +424,7 @@ def test_diffusers_folders(site: Path) -> None:
     assert source("theirs").missing_file is None
     assert load_model(source("theirs").weights, card).card.digest == card.digest
     done = add("solved", checkpoint=Path("theirs"), levels=9, sampler_name="dpmpp2m")
-    assert done.notes[0].startswith("sampler: DPM-Solver++ of order 2, 9 steps, nothing random")
+    assert done.notes[0].startswith("sampler: DPM-Solver++ (dpmpp2m), 9 steps, nothing random")
     assert source("solved").card.kind == "solver"
     with pytest.raises(ConfigError, match="decides all of it; leave out --heads"):
         add("other", checkpoint=Path("theirs"), heads=2)
