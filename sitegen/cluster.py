@@ -151,8 +151,11 @@ class Cluster:
         self.size, targets = len(found), set(found.values())
         if len(targets) > 1:
             kinds = " and ".join(sorted(f"{each.device} in {each.precision}" for each in targets))
+            devices = {target.device for target in targets}
+            choice = "--device cpu" if len(devices) > 1 else "--precision float32"
             raise RefusedError(
-                f"the workers at {address} compute on {kinds}; choose by --device and --precision"
+                f"the workers at {address} compute on {kinds}, and their pictures would differ; "
+                f"build with {choice}, which all of them have"
             )
         self.compute_target = targets.pop()
 

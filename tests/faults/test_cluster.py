@@ -198,6 +198,17 @@ def test_workers_with_another_version(author: Author) -> None:
         refused(author, RefusedError, message, mixed.address)
 
 
+def test_workers_with_other_processors() -> None:
+    """With `--precision auto` they would compute otherwise; the error names the option to add."""
+    message = "on cpu in bfloat16 and cpu in float32, and .*; build with --precision float32, which"
+    with (
+        clusters.cluster(clusters.with_bfloat16, clusters.without_bfloat16) as mixed,
+        pytest.raises(RefusedError, match=message),
+        open_cluster(mixed.address, Silent(), ("cpu", "auto")),
+    ):
+        pass
+
+
 def test_a_worker_with_another_version_that_joins_later(author: Author) -> None:
     """It is refused, too, though it was not there when versions were compared."""
     message = "sitegen-diffusion is 9.9 there, not .*; install the same version on each worker"

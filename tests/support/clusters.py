@@ -33,6 +33,20 @@ def other_version() -> None:
     module.versions = lambda: {**versions, "sitegen-diffusion": "9.9"}
 
 
+def with_bfloat16() -> None:
+    """Let this worker's processor multiply in bfloat16."""
+    import sitegen.core.compute as module
+
+    module.has_bfloat16 = lambda device: True
+
+
+def without_bfloat16() -> None:
+    """Let this worker's processor not multiply in bfloat16."""
+    import sitegen.core.compute as module
+
+    module.has_bfloat16 = lambda device: False
+
+
 def slowly() -> None:
     """Make this worker slow, so that it can be killed while it computes."""
     import sitegen.cluster as module
