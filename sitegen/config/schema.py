@@ -63,7 +63,8 @@ from sitegen.generative.checkpoints.foreign import CONFIG_NAME
 
 PROCESSES = "sitegen.processes"
 """Entry points by which packages bring samplers; a path names one as sitegen.processes:NAME."""
-_SAMPLER = re.compile(rf"(.+\.py|{re.escape(PROCESSES)}):([A-Za-z_]\w*)")
+SAMPLER = re.compile(rf"(.+\.py|{re.escape(PROCESSES)}):([A-Za-z_]\w*)")
+"""Matches the path of an author's sampler."""
 
 
 _Names = TypeVar("_Names", bound=Collection[str])
@@ -283,7 +284,7 @@ class ModelEntry(TomlTable):
     def sampler(self) -> tuple[str, str] | None:
         """Path or entry point group, and class, of an author's sampler; None for other models."""
         # `Existing` has joined the text of site.toml to the folder, which is undone here.
-        match = _SAMPLER.fullmatch(os.path.relpath(self.path, self._root))
+        match = SAMPLER.fullmatch(os.path.relpath(self.path, self._root))
         return (match[1], match[2]) if match else None
 
     @property

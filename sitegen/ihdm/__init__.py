@@ -2,8 +2,8 @@
 
     from sitegen.ihdm import load_model, reverse_process
 
-Each name is imported from `sitegen.generative` when it is first used, so importing this package is
-cheap where no model is run.
+Each name is imported when it is first used, so importing this package is cheap where no model is
+run.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sitegen.generative.card.card import BlurSchedule as BlurSchedule
     from sitegen.generative.card.card import ModelCard as ModelCard
-    from sitegen.generative.checkpoints.loading import load_model as load_model
     from sitegen.generative.data.prior import read_prior as read_prior
     from sitegen.generative.maths.heat import dissipate as dissipate
     from sitegen.generative.maths.noise import independent as independent
     from sitegen.generative.maths.noise import interpolate_noise as interpolate_noise
     from sitegen.generative.process.protocol import reverse_process as reverse_process
+    from sitegen.sampling.hosted import load_model as load_model
 
 _MODULES = {
-    **dict.fromkeys(("BlurSchedule", "ModelCard"), "card.card"),
-    **dict.fromkeys(("independent", "interpolate_noise"), "maths.noise"),
-    "reverse_process": "process.protocol",
-    "dissipate": "maths.heat",
-    "load_model": "checkpoints.loading",
-    "read_prior": "data.prior",
+    **dict.fromkeys(("BlurSchedule", "ModelCard"), "generative.card.card"),
+    **dict.fromkeys(("independent", "interpolate_noise"), "generative.maths.noise"),
+    "reverse_process": "generative.process.protocol",
+    "dissipate": "generative.maths.heat",
+    "load_model": "sampling.hosted",
+    "read_prior": "generative.data.prior",
 }
 __all__ = [
     "BlurSchedule",
@@ -44,7 +44,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"sitegen.generative.{_MODULES[name]}"), name)
+    return getattr(import_module(f"sitegen.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from shlex import quote
 
-from sitegen.config.schema import PROCESSES, ModelEntry, Site, load_site
+from sitegen.config.schema import PROCESSES, SAMPLER, ModelEntry, Site, load_site
 from sitegen.core.diagnostics import known_words
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.files import regular_size, sha256
@@ -133,9 +133,8 @@ def model_source(name: str, path: Path, card_path: Path | None = None) -> ModelS
     """
     has_card = (path / CARD_NAME).is_file() or card_path not in (None, path / CARD_NAME)
     if not has_card and path.exists() and (found := foreign_model(path)):
-        weights, card, _ = found
-        return ModelSource(name, card, weights, None)
-    folder = path if path.is_dir() else None
+        return ModelSource(name, found.card, found.weights, None)
+    folder, chosen = path if path.is_dir() else None, card_path
     if card_path is None and folder is None and card_beside(path) is None:
         raise RefusedError(
             f"{path}: a checkpoint does not record its image size, levels or blur, so it needs a "
@@ -147,6 +146,10 @@ def model_source(name: str, path: Path, card_path: Path | None = None) -> ModelS
         if card.weights is None:
             raise RefusedError(f"{card_path}: names no weights; add [weights] with file and sha256")
         path = folder / card.weights.file
+        if chosen is None and not path.exists():  # as `sitegen add` leaves it: site.toml has both
+            for entry in _configured(folder / "../../site.toml").values():
+                if entry.card and entry.card.exists() and entry.card.samefile(card_path):
+                    return _entry_source(name, entry)
     prior, example = (
         None if file is None else card_path.parent / file.file
         for file in (card.prior, card.example)
@@ -157,11 +160,15 @@ def model_source(name: str, path: Path, card_path: Path | None = None) -> ModelS
 def find_model(name: str, card: Path | None, config: Path) -> ModelSource:
     """Return the model named on the command line.
 
-    `card` replaces the model's own. `name` is a path with a folder, an existing file, a name in
-    `config`, a model that `sitegen train` wrote, a shipped one, or a folder, in this order.
+    `card` replaces the model's own. `name` is a sampler as in `site.toml`, a path with a folder, an
+    existing file, a name in `config`, a model that `sitegen train` wrote, a shipped one, or a
+    folder, in this order.
     Raises RefusedError, with the known names, if the model does not exist.
     """
     path = Path(name)
+    if SAMPLER.fullmatch(name):
+        entry = ModelEntry.model_validate({"path": name}, context={"root": Path()})
+        return sampler_source(path.stem, entry)
     if path.is_file() or path.name != name:
         if not path.exists():
             regular_size(path, "checkpoint")

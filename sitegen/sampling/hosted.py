@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from sitegen.core.compute import Precision
 from sitegen.core.errors import RefusedError
+from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.labels import Condition
+from sitegen.generative.checkpoints import loading
+from sitegen.generative.checkpoints.inspection import weights_file
 from sitegen.generative.process.hosted import Hosted
+from sitegen.generative.process.model import CardModel
 from sitegen.generative.process.protocol import process_of
 from sitegen.models.hosted import Host, is_current
-from sitegen.models.registry import ModelSource
+from sitegen.models.registry import ModelSource, find_model
 from sitegen.sampling.models import Sampler
 
 
@@ -61,3 +67,23 @@ def load_hosted(source: ModelSource) -> Sampler:
         raise RefusedError(f"{source.weights}: changed while the site was built; build again")
     model = HostedModel(cast(Hosted, source.card), Host(source.sampler).call)
     return Sampler(process_of(model), source.name)
+
+
+def load_model(
+    path: Path | str,
+    card: ModelCard | Path | str | None = None,
+    device: str = "cpu",
+    precision: Precision = "float32",
+) -> CardModel | HostedModel:
+    """Load a model of any kind but a recording, for `reverse_process`.
+
+    `path` is that of a checkpoint, of a model's folder, or of a sampler ("FILE.py:CLASS"); or a
+    name in the `site.toml` of the working directory. The other arguments, which a sampler ignores,
+    and errors are those of `loading.load_model`.
+    """
+    if card is None and not weights_file(Path(path)).exists():
+        source = find_model(str(path), None, Path("site.toml"))
+        if source.sampler is not None:
+            return cast(HostedModel, load_hosted(source).model)
+        path, card = source.weights, source.card
+    return loading.load_model(path, card, device, precision)

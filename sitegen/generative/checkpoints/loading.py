@@ -91,7 +91,10 @@ def load_model(
             f"its card (a {CARD_NAME}), or that of a preset: {', '.join(presets())}"
         )
     if own_card.kind == "recording":
-        raise ConfigError(f"{file}: a recording has no network; figures show its states")
+        raise ConfigError(
+            f"{file}: a recording has no network; pages show its states, and "
+            "sitegen.generative.data.recording.open_recording(FILE).states('state') yields them"
+        )
     weights, networks = read_weights(file, own_card), []
     for prefix, band in zip(prefixes(own_card), own_card.networks, strict=True):
         with torch.device("meta"):
@@ -218,9 +221,7 @@ def _of_sitegen(
     elif "blur" not in card.abilities:  # its guidance was removed
         tensors = {name: tensor for name, tensor in tensors.items() if name not in STATISTICS}
     if card.estimates_variance:
-        residual = tensors.get(RESIDUAL)
-        whole = card.channels > 1 and residual is not None and residual.dim() > 2
-        channels = (card.channels, card.channels) if whole else ()
+        channels = (card.channels, card.channels) if card.channels > 1 else ()
         shapes[RESIDUAL] = (card.levels, rings(card.image_size), *channels)
     else:
         tensors.pop(RESIDUAL, None)
