@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -290,18 +290,14 @@ def _sampler(source: ModelSource, data: Path | None, compute_target: ComputeTarg
             f"the model {source.name} has no prior, so there is nothing to start from; "
             "give a folder of training images: --data DIR"
         )
-    if source.card.recording is not None:
-        from sitegen.sampling.recorded import load_recorded
+    if data is None:
+        from sitegen.sampling.provider import ModelProvider
 
-        return cast("Sampler", load_recorded(source))
+        return ModelProvider({source.name: source}, compute_target).sampler(source.name)
     from sitegen.models.priors import prior_and_example
-    from sitegen.sampling.hosted import load_hosted
     from sitegen.sampling.models import load_sampler
 
-    if source.sampler is not None:
-        return load_hosted(source)
-    prior = None if data is None else prior_and_example(source.card, data)[0]
-    return load_sampler(source, compute_target, prior)
+    return load_sampler(source, compute_target, prior_and_example(source.card, data)[0])
 
 
 _TRAIN: tuple[Row, ...] = (
