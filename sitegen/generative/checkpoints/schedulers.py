@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,6 +100,7 @@ def _one_of(key: str, value: object, supported: Mapping[str, Any]) -> Any:
 
 
 _SCHEDULES = {"linear": "linear", "squaredcos_cap_v2": "cosine"}
+_ENDS = {"beta_start": 0.0001, "beta_end": 0.02}
 _PREDICTIONS = {"epsilon": None, "v_prediction": "v_prediction", "sample": "sample"}
 _PLAIN = {
     "thresholding": False,
@@ -173,10 +175,8 @@ def _ancestral(path: Path, settings: Settings, chosen: int | None) -> Settings:
     variance = _one_of("variance_type", settings.get("variance_type", "fixed_small"), _VARIANCES)
     if not implicit and variance == "fixed_large" and timesteps[-1] > 0:
         raise ValueError("fixed_large adds noise after its last step")
-    schedule = _one_of("beta_schedule", settings.get("beta_schedule", "linear"), _SCHEDULES)
-    ends = {"beta_start": 0.0001, "beta_end": 0.02} if schedule == "linear" else {}
     diffusion = DiffusionConfig(
-        schedule,
+        **_betas(settings),
         variance=variance,
         clip_sample=settings.get("clip_sample", True),
         prediction_type=_one_of(
@@ -184,7 +184,6 @@ def _ancestral(path: Path, settings: Settings, chosen: int | None) -> Settings:
         ),
         sampler="ddim" if implicit else "ddpm",
         single_precision=True,
-        **{key: settings.get(key, usual) for key, usual in ends.items()},
     )
     fields: dict[str, Any] = {"kind": "ddpm", "levels": trained, "diffusion": diffusion}
     if len(timesteps) < trained:
@@ -192,22 +191,27 @@ def _ancestral(path: Path, settings: Settings, chosen: int | None) -> Settings:
     return fields
 
 
+def _betas(settings: Settings) -> dict[str, Any]:
+    """Return the fields of a `DiffusionConfig` for the schedule of a scheduler."""
+    schedule = _one_of("beta_schedule", settings.get("beta_schedule", "linear"), _SCHEDULES)
+    ends = _ENDS if schedule == "linear" else {}
+    return {"beta_schedule": schedule} | {key: settings.get(key, end) for key, end in ends.items()}
+
+
 def _noise_levels(settings: Settings, trained: int) -> NDArray[np.float32]:
     """Return σ = √((1 − ᾱ) / ᾱ) of all timesteps, (T,)."""
     import numpy as np
 
-    schedule = settings.get("beta_schedule", "linear")
-    first, last = settings.get("beta_start", 0.0001), settings.get("beta_end", 0.02)
-    if schedule in ("linear", "scaled_linear"):
-        root = 2 if schedule == "scaled_linear" else 1
-        betas = single_range(first ** (1 / root), last ** (1 / root), trained) ** root
+    schedule = settings.get("beta_schedule")
+    if schedule == "scaled_linear":
+        first, last = (settings.get(key, end) ** 0.5 for key, end in _ENDS.items())
+        alphas_bar = single_alphas_bar(single_range(first, last, trained) ** 2)
     else:
         if not isinstance(schedule, DiffusionConfig):  # of a card
-            schedule = DiffusionConfig(_one_of("beta_schedule", schedule, _SCHEDULES))
-        alphas_bar = np.array(schedule.alphas_bar(trained))
-        betas = 1 - alphas_bar[1:] / alphas_bar[:-1]
+            schedule = DiffusionConfig(**_betas(settings))
+        alphas_bar = replace(schedule, single_precision=True).alphas_bar(trained)
     # Where ᾱ is almost 0 or 1, float64 gives other σ, and timesteps that are interpolated between.
-    rounded = np.array(single_alphas_bar(betas)[1:], np.float32)
+    rounded = np.array(alphas_bar[1:], np.float32)
     levels: NDArray[np.float32] = np.sqrt((1 - rounded) / rounded)
     return levels
 

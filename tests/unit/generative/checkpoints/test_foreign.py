@@ -197,7 +197,9 @@ def test_diffusers(old: bool, tmp_path: Path) -> None:
     assert isinstance(model.card, Ddpm)
     assert not model.training
     card = model.card
-    assert card.diffusion == DiffusionConfig("cosine", variance="fixed_large")
+    assert card.diffusion == DiffusionConfig(
+        "cosine", variance="fixed_large", single_precision=True
+    )
     assert (card.kind, card.levels, card.shape) == ("ddpm", 10, (1, 8, 8))
     x = torch.randn(2, 1, 8, 8)
     with torch.no_grad():
@@ -226,7 +228,8 @@ def test_diffusers_has_a_card(tmp_path: Path) -> None:
     assert source.weights == tmp_path / "a/unet/diffusion_pytorch_model.safetensors"
     assert card.weights is not None
     assert card.weights.sha256 == source.weights_sha256
-    assert (card.diffusion, source.prior) == (DiffusionConfig("linear", 1e-4, 0.02), None)
+    noise = DiffusionConfig("linear", 1e-4, 0.02, single_precision=True)
+    assert (card.diffusion, source.prior) == (noise, None)
     assert ModelCard.from_toml(card.to_toml()) == card
     written = tmp_path / "theirs.toml"
     written.write_text(card.to_toml())

@@ -11,6 +11,7 @@ from torch import Tensor
 from sitegen.core.errors import RefusedError
 from sitegen.generative.checkpoints.foreign import foreign_model
 from sitegen.generative.checkpoints.loading import load_model
+from sitegen.generative.checkpoints.resampling import resampled
 from sitegen.generative.checkpoints.schedulers import SAMPLERS
 from sitegen.generative.process.protocol import process_of
 from sitegen.ihdm import reverse_process
@@ -157,6 +158,15 @@ def test_another_sampler(sampler: str, tmp_path: Path) -> None:
     noise = torch.randn(1, 1, 8, 8, generator=torch.Generator().manual_seed(3))
     start, last = theirs(unet, scheduler, noise, 10)
     assert (ours(tmp_path, start, 10, sampler) - last).abs().max() < 1e-4
+
+
+def test_another_sampler_of_a_card(tmp_path: Path) -> None:
+    """A card's schedule, rounded once, gives the solver that the folder's scheduler gives."""
+    saved(tmp_path, "DDPM", timestep_spacing="linspace")
+    whole, solved = foreign_model(tmp_path), foreign_model(tmp_path, 7, "heun")
+    assert whole is not None
+    assert solved is not None
+    assert resampled(whole.card, 7, "heun").solver == solved.card.solver  # type: ignore[attr-defined]
 
 
 def test_default_steps_and_start(tmp_path: Path) -> None:
