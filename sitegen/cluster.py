@@ -83,7 +83,7 @@ def open_cluster(
                 threads_per_worker=max(1, (os.cpu_count() or 1) // jobs),
                 # By default dask pauses and restarts workers that use much of the memory.
                 memory_limit=0,
-                dashboard_address=None,
+                scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
                 silence_logs=logging.CRITICAL,
                 # Ctrl-C reaches the workers, too, which the build ends itself.
                 preload=["import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"],

@@ -177,10 +177,13 @@ def test_workers_that_are_killed(author: Author, local: Mapping[str, bytes], wor
 
 
 def test_workers_of_this_machine(author: Author, local: Mapping[str, bytes]) -> None:
-    """`--distributed local` starts workers, which end with the build."""
+    """`--distributed local` starts workers beside another cluster; they end with the build."""
     resource_tracker.ensure_running()  # a process of Python's own, which stays
     before = set(children())
-    author.build("local")
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # another cluster has this port, dask's usual one
+            stack.enter_context(socket.create_server(("127.0.0.1", 8787)))
+        author.build("local")
     assert author.files() == local
     wait_for(lambda: set(children()) <= before, "the end of the workers")
 
