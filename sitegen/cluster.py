@@ -23,7 +23,7 @@ from concurrent.futures import CancelledError
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -191,16 +191,17 @@ class Cluster:
                 )
             # Parts arrive one after the other, with all of their levels, and a clip needs all parts
             # of a level: files hold them, so that memory does not grow with the levels.
-            with temporary_folder(Path(tempfile.gettempdir())) as folder:
-                paths = [folder / f"{number}.npz" for number in range(len(cut))]
+            with contextlib.ExitStack() as stack:
+                folder = stack.enter_context(temporary_folder(Path(tempfile.gettempdir())))
+                files = list[Any]()
                 with self._report.rendering(f"{source.name} on {self._address}", None) as advance:
-                    for path in paths:
+                    for number in range(len(cut)):
                         # A future that is dropped frees its result on the worker.
                         levels = self._result(source.name, futures.pop(0))
                         with platform_errors(folder):
-                            np.savez(path, allow_pickle=False, **levels)
+                            np.savez(folder / f"{number}.npz", allow_pickle=False, **levels)
+                        files.append(stack.enter_context(np.load(folder / f"{number}.npz")))
                         advance()
-                files = [np.load(path) for path in paths]
                 for level in files[0]:
                     yield int(level), torch.cat([torch.from_numpy(file[level]) for file in files])
 
@@ -214,8 +215,7 @@ class Cluster:
                     future.exception(timeout=CONNECT_S)
                 self._wait_for_worker()
             if (error := future.exception()) is None:
-                levels: Levels = future.result()
-                return levels
+                return cast(Levels, future.result())
         if isinstance(error, SitegenError):
             raise error
         text = f"{type(error).__name__}: {error}"[:500]
