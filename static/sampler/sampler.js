@@ -222,7 +222,7 @@ export class Sampler {
     if (!residual) return fresh.map((value) => delta * value);
     const { image_size: size, channels, training_noise_std: std } = this.description;
     const [here, there, stays] = [this.#left(level), this.#left(below), this.#stays(level, below)];
-    const [, rings, wide = 1] = this.description.tensors[RESIDUAL].shape;
+    const [, rings] = this.description.tensors[RESIDUAL].shape;
     const [plane, noise] = [size * size, std * std];
     const cosines = this.#planes.forward(fresh);
     const scaled = new Float32Array(cosines.length);
@@ -236,12 +236,11 @@ export class Sampler {
         deviation[c] = (there[place] - stay * left) * Math.sqrt(unknown);
       }
       const drawn = Math.max(delta * delta * (1 - stay * stay), SMALLEST_VARIANCE);
-      const first = ((level - 1) * rings + ring[place]) * wide * wide;
+      const first = ((level - 1) * rings + ring[place]) * channels ** 2;
       for (let a = 0; a < channels; a++) {
         let sum = 0; // of L times the cosines; L Lᵀ is the covariance (Cholesky)
         for (let b = 0; b <= a; b++) {
-          const share = wide > 1 ? residual[first + a * wide + b] : a === b ? residual[first] : 0;
-          let rest = share * deviation[a] * deviation[b] + (a === b ? drawn : 0);
+          let rest = residual[first + a * channels + b] * deviation[a] * deviation[b] + (a === b ? drawn : 0);
           for (let c = 0; c < b; c++) rest -= root[a * channels + c] * root[b * channels + c];
           const factor = a === b ? Math.sqrt(rest) : rest / root[b * channels + b];
           root[a * channels + b] = factor;

@@ -109,7 +109,7 @@ def test_networks_are_those_of_torch(options: dict[str, Any], tmp_path: Path) ->
 def cascade(folder: Path, small: bool = False, forward: Literal["markov"] | None = None) -> Model:
     """A model in colour of three networks that skips levels, with random weights.
 
-    Those of large matrices are bytes if `small`, and the noise mixes channels; then it is guided.
+    Those of large matrices are bytes if `small`; then it is guided.
     """
     bands = (
         Band(1, unet=UNetConfig(32, (1, 2), 1)),
@@ -123,10 +123,8 @@ def cascade(folder: Path, small: bool = False, forward: Literal["markov"] | None
         parameterization="preconditioned", sampling=sampling,
     )  # fmt: skip
     tensors = image_statistics(lessons.images(channels=3, size=32)).tensors()
-    size = (30, rings(32), 3, 3) if small else (30, rings(32))
-    tensors[RESIDUAL] = torch.rand(size, generator=torch.Generator().manual_seed(2))
-    if small:  # any covariance
-        tensors[RESIDUAL] = tensors[RESIDUAL] @ tensors[RESIDUAL].mT
+    factor = torch.rand((30, rings(32), 3, 3), generator=torch.Generator().manual_seed(2))
+    tensors[RESIDUAL] = factor @ factor.mT  # any covariance
     networks = []
     for prefix, band in zip(prefixes(card), card.networks, strict=True):
         with torch.random.fork_rng(devices=[]):
@@ -161,8 +159,8 @@ def test_pictures_of_a_cascade(
 ) -> None:
     """From the bank of colour images over the levels that are visited to the picture.
 
-    Its noise has the variance that the weights tell of, or the covariance of channels, and some of
-    it stays where the forward process is a Markov chain.
+    Its noise has the covariance of channels that the weights tell of, and some of it stays where
+    the forward process is a Markov chain.
     """
     model = cascade(tmp_path, small, forward)
     check_descent(model, tmp_path, tmp_path)
