@@ -48,11 +48,12 @@ _WALK = """
   const slider = find("#one .slider");
   const level = find("#one [data-slot='{level}']");
   const scrub = async (stop) => {
-    const before = level.textContent;
     slider.value = stop;
     slider.dispatchEvent(new Event("input"));
-    await until(() => level.textContent !== before);
-    return Number(level.textContent);
+    // The slider's own words are those of the stop at once, the readout's when its frame is shown.
+    const [wanted] = slider.getAttribute("aria-valuetext").match(/\\d+/);
+    await until(() => level.textContent === wanted);
+    return Number(wanted);
   };
   const [early, late] = [await scrub(3), await scrub(6)];
   seen.scrubbed = [early > late, late > 0];
