@@ -221,8 +221,7 @@ def test_mouse(page: Page) -> None:
     page.mouse.move(x - 300, y - 300, steps=4)
     page.mouse.up()
     page.mouse.move(x, y)
-    frames(page, 3)
-    assert page.evaluate(ADDRESS) != before
+    until(page, f"{ADDRESS} !== '{before}'")
     page.mouse.dblclick(x - 100, y - 100)
     until(page, f"{ADDRESS}.split('.')[1]?.length === 4")
 
@@ -303,7 +302,9 @@ def test_memory_is_given_back(page: Page) -> None:
     until(page, DONE)
     assert page.workers
     page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide'))")
-    page.wait_for_timeout(100)
+    for _ in range(1000):  # in Playwright's own time, which hears of their ends
+        if page.workers:
+            page.wait_for_timeout(20)
     assert not page.workers
     page.locator(".atlas-out").click()
     until(page, DONE)
