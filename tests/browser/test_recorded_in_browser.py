@@ -121,6 +121,18 @@ def test_texts(browser: Browser, built: Path, scheme: Literal["light", "dark"]) 
         expect(viewer.locator(".sample-text")).to_have_text("a cat in a hat")
 
 
+def test_texts_leave_the_controls_free(browser: Browser, built: Path) -> None:
+    """Without JavaScript the browser's controls have room below the texts of the last row."""
+    with serving(built) as address, browser.new_context(java_script_enabled=False) as context:
+        page = context.new_page()
+        page.goto(address)
+        for name in ("#captions", "#texts"):
+            clip = box_of(page.locator(f"{name} .clip"))
+            texts = [box_of(each) for each in page.locator(f"{name} .cell-texts p").all()]
+            low = max(each["y"] + each["height"] for each in texts)
+            assert clip["y"] + clip["height"] - low >= 60
+
+
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("id", ["grid", "tree"])
 def test_wide_pictures(browser: Browser, built: Path, width: int, id: str) -> None:
