@@ -76,8 +76,11 @@ def write_site(folder: Path, index: str = INDEX, site: str = SITE) -> Path:
 
 
 def write_page(config: Path, text: str, name: str = "index") -> None:
-    """Write another text into a page of the site."""
-    (config.parent / "pages" / f"{name}.md").write_text(text)
+    """Write another text into a page of the site, at once, so that no preview reads half of it."""
+    path = config.parent / "pages" / f"{name}.md"
+    aside = path.with_name(f".{name}.md")
+    aside.write_text(text)
+    aside.replace(path)
 
 
 def page(folder: Path, *calls: str) -> None:
