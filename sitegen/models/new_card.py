@@ -100,7 +100,8 @@ def described_model(options: AddOptions) -> DescribedModel:
         prior = preset_prior(options.preset) if options.preset and not options.data else None
         return DescribedModel(card, tuple(lines), prior=prior, data=options.data)
     where = checkpoint if home is None else home / CARD_NAME
-    if fixed := options.of_network(*_STEPS[: 3 if home else 2]):
+    steps = _STEPS if home else _STEPS[:2] if "prior" not in card.abilities else ()
+    if fixed := options.of_network(*steps):
         raise ConfigError(f"{where}: this card decides all of it; leave out {', '.join(fixed)}")
     if "prior" not in card.abilities and options.data is not None:
         raise ConfigError(f'--data: the kind "{card.kind}" has no prior to make; leave it out')

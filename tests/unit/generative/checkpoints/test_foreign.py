@@ -19,6 +19,8 @@ from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.process.ddpm import Ddpm
 from sitegen.generative.training.recipe import as_ddpm
+from sitegen.models.new_card import described_model
+from sitegen.models.options import AddOptions
 from sitegen.models.registry import model_source, site_models
 from tests.support.making import closeness, load_heat, random_unet, save, small_card
 
@@ -74,6 +76,13 @@ def test_spectral(form: Callable[[list[float]], Any], tmp_path: Path) -> None:
     assert (info.layout, info.step, info.schedule_levels) == ("spectral", 7000, 5)
     assert info.ema_tensors == info.tensors
     assert "5 levels, in the file" in info.to_text()
+
+
+def test_spectral_steps(tmp_path: Path) -> None:
+    """Its file decides the levels: `add` refuses others, which it ignored."""
+    options = AddOptions(spectral(tmp_path), data=tmp_path, levels=3, sampler_name="ddim")
+    with pytest.raises(ConfigError, match="all of it; leave out --levels, --sampler-name"):
+        described_model(options)
 
 
 @pytest.mark.parametrize(
