@@ -25,7 +25,7 @@ unit: $(developing) ## Run the tests that start no process, in seconds (ARGS="-k
 
 test: $(developing) ## Run all tests (ARGS="tests/unit/core -x" goes to pytest)
 	@sh scripts/browser-needs.sh
-	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(python) -m pytest -n 4 --dist loadfile --max-worker-restart 0 --durations=15 -rs $(ARGS)
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(python) -m pytest -n 4 --dist loadfile --max-worker-restart 0 --durations=15 -rsfE $(ARGS)
 
 faults: $(developing) ## Try the promises many more times, or go on with that
 	FAULTS="$(CURDIR)/.faults.jsonl" OMP_NUM_THREADS=1 nice $(python) -m pytest tests/faults -n 2 -q -o faulthandler_timeout=3600 $(ARGS)
