@@ -146,10 +146,7 @@ class Log:
     """
 
     def __init__(
-        self,
-        title: str,
-        steps: int | None,
-        clock: Callable[[], float] = time.monotonic,
+        self, title: str, steps: int | None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._title, self._steps, self._clock = title, steps, clock
         self._started = self._last_line = clock()

@@ -381,8 +381,7 @@ class Site(TomlTable):
         (), description="The pages in the order of the menu; the others follow by name."
     )
     menu_names: Annotated[Mapping[PageName, Text], AfterValidator(_known)] = Field(
-        default_factory=dict,
-        description="Short names of pages for the menu, by page name.",
+        default_factory=dict, description="Short names of pages for the menu, by page name."
     )
     authors: tuple[Author, ...] = Field((), description="The authors, in the order printed.")
     affiliations: tuple[Affiliation, ...] = Field(

@@ -286,8 +286,7 @@ class RawHtmlCall:
 
 
 _Cell = Annotated[
-    Caption,
-    BeforeValidator(lambda cell: str(cell) if type(cell) in (int, float) else cell),
+    Caption, BeforeValidator(lambda cell: str(cell) if type(cell) in (int, float) else cell)
 ]
 
 

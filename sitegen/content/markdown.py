@@ -255,10 +255,7 @@ def _tags_as_text(tokens: Sequence[Token], line: int = 1) -> Iterator[Noted]:
 
 
 def _parts(
-    tokens: Sequence[Token],
-    slot: re.Pattern[str],
-    env: Any,
-    texts: dict[int, list[InlineText]],
+    tokens: Sequence[Token], slot: re.Pattern[str], env: Any, texts: dict[int, list[InlineText]]
 ) -> Iterator[Markup | int]:
     """Split the tokens at the paragraphs that are slots, and render the parts between them.
 

@@ -18,12 +18,7 @@ from sitegen.config.schema import Site
 from sitegen.content.calls import SLOT, Calls
 from sitegen.content.embeds import Embed
 from sitegen.content.groups import Shown, all_parts
-from sitegen.content.links import (
-    PageFiles,
-    anchor_fault,
-    page_files,
-    page_uri,
-)
+from sitegen.content.links import PageFiles, anchor_fault, page_files, page_uri
 from sitegen.content.markdown import Heading, Noted, parse
 from sitegen.content.templates import TemplateFault, run_template
 from sitegen.core.diagnostics import Diagnostic, config_error, in_order, quoted

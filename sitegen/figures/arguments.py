@@ -92,9 +92,7 @@ def label_fault(label: str) -> str | None:
 _LABEL_RULE = reject_if(lambda label: None if label is None else label_fault(label))
 _LABEL_MEANING = 'What the method is called in the figure and its text, as in "Ours".'
 Label = Annotated[
-    StrictStr | None,
-    _LABEL_RULE,
-    Field(description=_LABEL_MEANING, json_schema_extra=UNDRAWN),
+    StrictStr | None, _LABEL_RULE, Field(description=_LABEL_MEANING, json_schema_extra=UNDRAWN)
 ]
 DrawnLabel = Annotated[StrictStr | None, _LABEL_RULE, Field(description=_LABEL_MEANING)]
 Seed = Annotated[StrictInt, Field(ge=0, lt=2**63, description="The seed of everything random.")]

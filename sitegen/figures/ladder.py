@@ -11,14 +11,7 @@ from pydantic_core import ArgsKwargs
 
 from sitegen.core.diagnostics import listed
 from sitegen.figures.arguments import RULES, Fps, ModelName, SamplerName, Seed
-from sitegen.figures.base import (
-    ChosenKind,
-    Figure,
-    lacking,
-    named,
-    sampled_as,
-    step_evaluations,
-)
+from sitegen.figures.base import ChosenKind, Figure, lacking, named, sampled_as, step_evaluations
 from sitegen.generative.card.card import ModelCard
 
 if TYPE_CHECKING:

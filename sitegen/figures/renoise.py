@@ -86,13 +86,7 @@ class Renoise(ChosenKind):
 
     def sample(self, models: ModelProvider, figure: Figure) -> RenderJob:
         """Return the job that draws a row after the other, then the frames of all."""
-        from sitegen.figures.clips import (
-            FRAMES,
-            captioned,
-            noise_std_of,
-            stretched,
-            stretched_job,
-        )
+        from sitegen.figures.clips import FRAMES, captioned, noise_std_of, stretched, stretched_job
         from sitegen.figures.given import given_image
         from sitegen.generative.maths.noise import Purpose, normal
         from sitegen.media.frames import to_uint8

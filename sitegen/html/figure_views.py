@@ -12,14 +12,7 @@ from typing import Any, Literal
 
 from markupsafe import Markup, escape
 
-from sitegen.content.embeds import (
-    Embed,
-    ImageCall,
-    Photo,
-    Player,
-    RawHtmlCall,
-    TableCall,
-)
+from sitegen.content.embeds import Embed, ImageCall, Photo, Player, RawHtmlCall, TableCall
 from sitegen.content.groups import COMPARE, TABS, Group, noun, shapes_fault
 from sitegen.content.markdown import NEAR_TOP, InlineText
 from sitegen.core.errors import ConfigError

@@ -15,15 +15,7 @@ from sitegen.content.pages import Page
 from sitegen.core.site_files import SiteFolder
 from sitegen.core.urls import INDEX, relative
 from sitegen.html.figure_views import photo_view
-from sitegen.html.theme import (
-    FONTS,
-    ICON,
-    LIVE,
-    SCHEME,
-    SCRIPT,
-    STYLESHEET,
-    Theme,
-)
+from sitegen.html.theme import FONTS, ICON, LIVE, SCHEME, SCRIPT, STYLESHEET, Theme
 from sitegen.media.manifest import MediaFile
 
 # It is in a <meta>, since GitHub Pages sends no headers; frame-ancestors and sandbox have no effect
@@ -134,10 +126,7 @@ def _citation(site: Site) -> Iterator[tuple[str, str]]:
     assert site.citation is not None
     tags = [("title", site.title)]
     for author in site.authors:
-        tags += [
-            ("author", author.name),
-            *(("author_institution", name) for name in author.places),
-        ]
+        tags += [("author", author.name), *(("author_institution", name) for name in author.places)]
     tags += [("publication_date", str(site.citation.year or ""))]
     tags += [("conference_title", site.citation.booktitle or "")]
     tags += [("journal_title", site.citation.journal or "")]

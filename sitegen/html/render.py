@@ -32,10 +32,7 @@ _FEWEST_IN_MENU = 2  # minimum number of sections of the open page in the menu
 
 
 def render_site(
-    site: Site,
-    pages: tuple[Page, ...],
-    manifest: Manifest,
-    theme: Theme | None = None,
+    site: Site, pages: tuple[Page, ...], manifest: Manifest, theme: Theme | None = None
 ) -> dict[str, str]:
     """Render every page; return HTML by path in the build folder.
 

@@ -40,12 +40,7 @@ from sitegen.generative.process.ddpm import PREDICTS
 from sitegen.generative.process.dissipation import NOISE_RATIO
 from sitegen.generative.process.edm import EdmConfig
 from sitegen.generative.process.karras import NoiseLevels
-from sitegen.models.options import (
-    PROMPTS,
-    AddOptions,
-    completed,
-    option,
-)
+from sitegen.models.options import PROMPTS, AddOptions, completed, option
 from sitegen.models.registry import is_approximate, measured, preset_prior
 
 HEADS = 1

@@ -8,13 +8,7 @@ from sitegen.core.errors import RefusedError
 from sitegen.core.files import digest_bytes, write_atomic
 from sitegen.generative.card.card import CARD_NAME, FileRef, ModelCard, read_card
 from sitegen.generative.data.images import EXAMPLE_NAME, as_png, read_images
-from sitegen.generative.data.prior import (
-    PRIOR_IMAGES,
-    PRIOR_NAME,
-    Prior,
-    draw_places,
-    make_prior,
-)
+from sitegen.generative.data.prior import PRIOR_IMAGES, PRIOR_NAME, Prior, draw_places, make_prior
 from sitegen.models.editing import update_card
 
 

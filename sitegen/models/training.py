@@ -110,11 +110,7 @@ class TrainingReporter(Reporter, Protocol):
         """Show a run from step `first` to `steps`; the block calls the yielded function."""
 
 
-def train_model(
-    name: str,
-    options: TrainOptions,
-    report: TrainingReporter,
-) -> Path:
+def train_model(name: str, options: TrainOptions, report: TrainingReporter) -> Path:
     """Train the requested model, or resume its training; return the folder of the model.
 
     After a signal, saves the state and raises SystemExit (130, 143 or 129). Raises

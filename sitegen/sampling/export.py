@@ -18,12 +18,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from sitegen.core.errors import ConfigError
-from sitegen.core.files import (
-    platform_errors,
-    require_writable,
-    temporary_folder,
-    write_atomic,
-)
+from sitegen.core.files import platform_errors, require_writable, temporary_folder, write_atomic
 from sitegen.core.progress import Reporter
 from sitegen.generative.card.abilities import ABILITIES
 from sitegen.generative.card.card import ModelCard

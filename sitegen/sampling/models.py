@@ -37,22 +37,9 @@ from sitegen.generative.maths.noise import (
 from sitegen.generative.process.base import ProcessCard
 from sitegen.generative.process.ddpm import Ddpm
 from sitegen.generative.process.model import CardModel, require_device
-from sitegen.generative.process.protocol import (
-    GenerativeProcess,
-    Step,
-    process_of,
-    renoised_tree,
-)
+from sitegen.generative.process.protocol import GenerativeProcess, Step, process_of, renoised_tree
 from sitegen.models.registry import ModelSource
-from sitegen.sampling.trajectory import (
-    Images,
-    Part,
-    Paths,
-    Shown,
-    each_level,
-    parts,
-    trajectory,
-)
+from sitegen.sampling.trajectory import Images, Part, Paths, Shown, each_level, parts, trajectory
 
 Executor = Callable[
     [GenerativeProcess, Tensor, "Noise | None", Shown], Iterator[tuple[int, Tensor]]

@@ -12,12 +12,7 @@ from sitegen.core.errors import RefusedError
 from sitegen.core.files import sha256
 from sitegen.core.source import shown
 from sitegen.generative.card.card import ModelCard
-from sitegen.generative.data.recording import (
-    POINTS_SIDE,
-    Recording,
-    open_recording,
-    recorded_card,
-)
+from sitegen.generative.data.recording import POINTS_SIDE, Recording, open_recording, recorded_card
 from sitegen.models.registry import ModelSource
 from sitegen.sampling.trajectory import Images, Paths, Shown
 

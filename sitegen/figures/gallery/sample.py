@@ -83,11 +83,7 @@ def _picture(figure: Figure, path: Path, number: int) -> Frame:
 
 
 def own_samples(
-    figure: Figure,
-    file_name: str,
-    chosen: Sequence[int] | None,
-    most: int,
-    captions: Sequence[str],
+    figure: Figure, file_name: str, chosen: Sequence[int] | None, most: int, captions: Sequence[str]
 ) -> list[Item]:
     """Return samples of a file as guided-diffusion writes it: those chosen, or the first `most`."""
     path = figure.root / file_name

@@ -26,11 +26,7 @@ from sitegen.sampling.provider import ModelProvider
 
 
 def sample(
-    models: ModelProvider,
-    figure: Figure,
-    names: Sequence[str],
-    seed: int,
-    numbers: Sequence[int],
+    models: ModelProvider, figure: Figure, names: Sequence[str], seed: int, numbers: Sequence[int]
 ) -> RenderJob:
     """Return the job of the models as a browser reads them, and of posters of their samples.
 

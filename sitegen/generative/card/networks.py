@@ -8,14 +8,7 @@ from collections.abc import Mapping
 from math import gcd
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    Strict,
-    ValidationInfo,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, Strict, ValidationInfo, model_validator
 
 from sitegen.core.diagnostics import quoted
 from sitegen.core.errors import ConfigError
@@ -373,9 +366,5 @@ def _foreign(value: Any) -> Any:
     return value
 
 
-Network = Annotated[
-    UNetConfig,
-    BeforeValidator(_foreign),
-    halves("image_size"),
-]
+Network = Annotated[UNetConfig, BeforeValidator(_foreign), halves("image_size")]
 """A U-Net for a card's images; in a card, also that of another program."""

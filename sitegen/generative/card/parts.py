@@ -63,8 +63,7 @@ Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 Positive = Annotated[Number, Field(gt=0)]
 NotNegative = Annotated[Number, Field(ge=0)]
 Short = Annotated[
-    Word,
-    must("at most 200 characters on one line", lambda v: len(v) <= 200 and v.isprintable()),
+    Word, must("at most 200 characters on one line", lambda v: len(v) <= 200 and v.isprintable())
 ]
 
 

@@ -195,10 +195,7 @@ class RecordingConfig:
     shows: tuple[Literal["mean", "final"], ...] = ()
     positions: Annotated[int, Strict(), Field(ge=2, le=1000)] | None = None
     points: Annotated[int, Strict(), Field(ge=1, le=MOST_SAMPLES)] | None = None
-    splits: Annotated[
-        tuple[_Level, ...],
-        must("levels that fall", falls),
-    ] = ()
+    splits: Annotated[tuple[_Level, ...], must("levels that fall", falls)] = ()
     one_start: Flag = False
     captions: Annotated[
         tuple[Short, ...] | None,

@@ -19,13 +19,7 @@ from torch import Tensor
 from sitegen.core.compute import Precision
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.files import regular_size, sha256
-from sitegen.generative.card.card import (
-    CARD_NAME,
-    ModelCard,
-    card_beside,
-    presets,
-    read_card,
-)
+from sitegen.generative.card.card import CARD_NAME, ModelCard, card_beside, presets, read_card
 from sitegen.generative.card.networks import DiffusersUNet, KDiffusionUNet
 from sitegen.generative.checkpoints import kdiffusion
 from sitegen.generative.checkpoints.archive import (

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from sitegen.generative.card.networks import (
-    Band,
-    DiffusersUNet,
-    KDiffusionConfig,
-    LucidrainsConfig,
-)
+from sitegen.generative.card.networks import Band, DiffusersUNet, KDiffusionConfig, LucidrainsConfig
 from sitegen.generative.networks.cosines import CosineNet
 from sitegen.generative.networks.diffusers_unet import build
 from sitegen.generative.networks.kdiffusion_unet import ImageUnet

@@ -31,12 +31,7 @@ from sitegen.core.validation import reject_if
 from sitegen.generative.card.abilities import RANDOM, Abilities
 from sitegen.generative.card.blur import BlurRange, BlurSchedule
 from sitegen.generative.card.card import ModelCard
-from sitegen.generative.card.networks import (
-    Band,
-    ForeignUNet,
-    Network,
-    require_halving,
-)
+from sitegen.generative.card.networks import Band, ForeignUNet, Network, require_halving
 from sitegen.generative.card.parts import Positive, card_kind, per_level
 from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.process.base import Draw, Moved, ProcessCard, add_noise

@@ -28,13 +28,7 @@ from torch import Tensor
 
 from sitegen.core.errors import ConfigError, TargetError
 from sitegen.generative.card.labels import Condition
-from sitegen.generative.maths.noise import (
-    NoiseSource,
-    Purpose,
-    independent,
-    normal,
-    sample_at,
-)
+from sitegen.generative.maths.noise import NoiseSource, Purpose, independent, normal, sample_at
 from sitegen.generative.process.base import Draw, Moved, ProcessCard
 
 DIVERGED = 1000.0

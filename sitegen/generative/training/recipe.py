@@ -14,13 +14,7 @@ import torch
 from torch import Tensor
 
 from sitegen.core.errors import ConfigError, PlatformError, RefusedError
-from sitegen.core.files import (
-    digest_bytes,
-    lock,
-    platform_errors,
-    sha256,
-    write_atomic,
-)
+from sitegen.core.files import digest_bytes, lock, platform_errors, sha256, write_atomic
 from sitegen.core.installed import memory_full
 from sitegen.generative.card.card import (
     CARD_NAME,
@@ -39,18 +33,11 @@ from sitegen.generative.checkpoints.loading import WEIGHTS_NAME
 from sitegen.generative.checkpoints.weights import RESIDUAL, save_weights
 from sitegen.generative.data.images import EXAMPLE_NAME, as_png
 from sitegen.generative.data.prior import PRIOR_IMAGES, PRIOR_NAME, make_prior
-from sitegen.generative.process.dissipation import (
-    TRAINING_NOISE_STD,
-    heat_of,
-)
+from sitegen.generative.process.dissipation import TRAINING_NOISE_STD, heat_of
 from sitegen.generative.process.flow import FlowConfig
 from sitegen.generative.process.model import Model
 from sitegen.generative.training.residual import residual_shares
-from sitegen.generative.training.train import (
-    Progress,
-    Run,
-    Training,
-)
+from sitegen.generative.training.train import Progress, Run, Training
 
 Measuring = Callable[[int], AbstractContextManager[Callable[[], None]]]
 """Shows a task of the given number of steps; the block calls the yielded function after each."""

@@ -26,10 +26,7 @@ def evaluations(card: ModelCard, count: int = IMAGES) -> int:
 
 @torch.no_grad()
 def residual_shares(
-    model: Model,
-    images: Images,
-    advance: Callable[[], None] = lambda: None,
-    count: int = IMAGES,
+    model: Model, images: Images, advance: Callable[[], None] = lambda: None, count: int = IMAGES
 ) -> Tensor:
     """Return the share of R_k that a "preconditioned" model leaves at each level (`Statistics`).
 

@@ -247,9 +247,7 @@ class Run:
         return levels, losses.detach()
 
     def advance_to_end(
-        self,
-        report: Callable[[Progress], None],
-        stop: Callable[[], bool] = lambda: False,
+        self, report: Callable[[Progress], None], stop: Callable[[], bool] = lambda: False
     ) -> bool:
         """Take all remaining steps, saving periodically and at the end.
 
@@ -325,9 +323,7 @@ def _shares(card: ModelCard, options: TrainingOptions) -> Iterator[Share]:
 
 
 def _named(
-    card: ModelCard,
-    model: CardModel,
-    parts: Callable[[nn.Module], Iterable[tuple[str, _Tensor]]],
+    card: ModelCard, model: CardModel, parts: Callable[[nn.Module], Iterable[tuple[str, _Tensor]]]
 ) -> dict[str, _Tensor]:
     pairs = zip(prefixes(card), model.networks, strict=True)
     return {prefix + name: value for prefix, net in pairs for name, value in parts(net)}
