@@ -65,11 +65,11 @@ def add_model(config: Path, name: str, options: AddOptions, sampler: bool = Fals
     if options.checkpoint.parts[:1] == ("hf:",):
         from sitegen.models.hub import download
 
-        if name not in site.models:
+        if is_new := name not in site.models:
             _require_free(name, site, text, config)
-        folder = site.root / "checkpoints" / name
-        origin = {"source": download(options.checkpoint, folder)}
-        options = replace(options, checkpoint=folder)
+        models = site.root / "checkpoints" / name
+        folder, address = download(options.checkpoint, models, is_new=is_new)
+        origin, options = {"source": address}, replace(options, checkpoint=folder)
     weights = weights_file(options.checkpoint)
     if source := _same_model(site, name, weights):
         return _change(config, source, options)

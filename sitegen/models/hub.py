@@ -9,7 +9,7 @@ import os
 import re
 from pathlib import Path, PurePosixPath
 
-from sitegen.core.errors import ConfigError, PlatformError, RefusedError
+from sitegen.core.errors import FAULTS, ConfigError, PlatformError, RefusedError
 
 _ADDRESS = re.compile(r"hf:/{1,2}(?P<repository>[\w.-]+/[\w.-]+?)(@(?P<revision>[\w./-]+))?/?")
 _SUFFIXES = (".json", ".safetensors")
@@ -18,13 +18,14 @@ LARGEST = 1 << 34
 OTHERWISE = "or download its folder otherwise and give that: --checkpoint FOLDER"
 
 
-def download(address: Path, folder: Path) -> str:
-    """Download the model of an address, given in place of a path, into `folder`.
+def download(address: Path, models: Path, *, is_new: bool) -> tuple[Path, str]:
+    """Download the model of an address, given in place of a path, into a folder in `models`.
 
-    Returns the address with the commit; without a revision it is that of the branch main.
+    Returns this folder, which is that of its commit, and the address with the commit; without a
+    revision it is that of the branch main. If not `is_new`, the commit must be there already.
 
     `HF_ENDPOINT` is the address of another hub, `HF_TOKEN` the reader's token, as in
-    huggingface_hub. Raises PlatformError if that is not installed or the hub cannot be reached, and
+    huggingface_hub. Raises PlatformError if that is not installed or the download fails, and
     RefusedError for a model that is not there, too large or without safetensors.
     """
     match = _ADDRESS.fullmatch(address.as_posix())
@@ -37,8 +38,8 @@ def download(address: Path, folder: Path) -> str:
     try:
         from huggingface_hub import HfApi, errors
     except ImportError:
-        needs = "needs huggingface-hub: pip install 'sitegen[hub]'"
-        raise PlatformError(f"{called}: {needs}; {OTHERWISE}") from None
+        needs = f"{called}: needs huggingface-hub: `pip install huggingface-hub`"
+        raise PlatformError(f"{needs}; {OTHERWISE}") from None
     api = HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
     unreachable: type[Exception] = getattr(errors, "HTTPError", OSError)  # of its HTTP library
     try:
@@ -52,17 +53,20 @@ def download(address: Path, folder: Path) -> str:
         if (total := sum(sizes[name] for name in chosen)) > LARGEST:
             limit = f"at most {LARGEST / 1e9:.0f} GB are downloaded"
             raise RefusedError(f"{called}: has {total / 1e9:.0f} GB; {limit}; {OTHERWISE}")
+        folder = models / str(info.sha)[:12]
+        if not is_new and not folder.is_dir():
+            fault = f"the model {models.name} is of another commit than {info.sha}"
+            raise ConfigError(f"{called}: {fault}; choose another name, or remove its table first")
         folder.mkdir(parents=True, exist_ok=True)
         # GitHub takes no file above 100 MB, and a build needs no weights if its clips are stored.
-        (folder / ".gitignore").write_text("*\n", encoding="utf-8")
+        (models / ".gitignore").write_text("*\n", encoding="utf-8")
         api.snapshot_download(
             repository, revision=info.sha, local_dir=folder, allow_patterns=chosen
         )
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError):
-        raise RefusedError(
-            f"{called}: the hub has no such model, or shows it only to some: set HF_TOKEN"
-        ) from None
-    except (OSError, ValueError, unreachable) as error:
-        reason = str(error).partition("\n")[0][:200]
-        raise PlatformError(f"{called}: the hub did not answer: {reason}; {OTHERWISE}") from None
-    return f"hf://{repository}@{info.sha}"
+        absent = "the hub has no such model or revision, or shows it only to some: set HF_TOKEN"
+        raise RefusedError(f"{called}: {absent}") from None
+    except (*FAULTS, unreachable) as error:
+        reason = " ".join(str(error).split())[:200].rstrip(".")
+        raise PlatformError(f"{called}: the download failed: {reason}; {OTHERWISE}") from None
+    return folder, f"hf://{repository}@{info.sha}"

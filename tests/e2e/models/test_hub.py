@@ -15,12 +15,16 @@ import pytest
 from tests.support.forked import run_forked
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+LATER = "fedcba9876543210fedcba9876543210fedcba98"
 REPOSITORY = "somebody/small-ddpm"
 
 
 @contextmanager
-def hub(files: dict[str, bytes], sizes: dict[str, int] | None = None) -> Iterator[str]:
+def hub(
+    files: dict[str, bytes], sizes: dict[str, int] | None = None, commit: str | None = COMMIT
+) -> Iterator[str]:
     """Serve one repository; yield the hub's address. `sizes` are what it says of its files."""
+    listed = {name: len(data) for name, data in files.items()} | (sizes or {})
 
     class Handler(BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
@@ -28,18 +32,15 @@ def hub(files: dict[str, bytes], sizes: dict[str, int] | None = None) -> Iterato
 
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
-            name = path.removeprefix(f"/{REPOSITORY}/resolve/{COMMIT}/")
-            if path in (f"/api/models/{REPOSITORY}/revision/{it}" for it in ("main", COMMIT)):
-                listed = [
-                    {"rfilename": name, "size": (sizes or {}).get(name, len(data))}
-                    for name, data in files.items()
-                ]
-                about = {"id": REPOSITORY, "sha": COMMIT, "siblings": listed}
+            name = path.removeprefix(f"/{REPOSITORY}/resolve/{commit}/")
+            if path in (f"/api/models/{REPOSITORY}/revision/{it}" for it in ("main", commit)):
+                siblings = [{"rfilename": name, "size": size} for name, size in listed.items()]
+                about = {"id": REPOSITORY, "sha": commit, "siblings": siblings}
                 self.answer(json.dumps(about).encode())
-            elif path == f"/api/models/{REPOSITORY}/tree/{COMMIT}":
+            elif path == f"/api/models/{REPOSITORY}/tree/{commit}":
                 tree = [
-                    {"type": "file", "path": name, "size": len(data), "oid": "0" * 40}
-                    for name, data in files.items()
+                    {"type": "file", "path": name, "size": size, "oid": "0" * 40}
+                    for name, size in listed.items()
                 ]
                 self.answer(json.dumps(tree).encode())
             elif name in files:
@@ -51,9 +52,10 @@ def hub(files: dict[str, bytes], sizes: dict[str, int] | None = None) -> Iterato
             self.send_response(status)
             self.send_header("Content-Length", str(len(data)))
             self.send_header("ETag", f'"{sha256(data).hexdigest()}"')
-            self.send_header("X-Repo-Commit", COMMIT)
+            self.send_header("X-Repo-Commit", str(commit))
             if status == 404:
-                self.send_header("X-Error-Code", "RepoNotFound")
+                is_listed = self.path.rpartition(f"{commit}/")[2] in listed
+                self.send_header("X-Error-Code", "EntryNotFound" if is_listed else "RepoNotFound")
             self.end_headers()
             if self.command == "GET":
                 self.wfile.write(data)
@@ -114,9 +116,9 @@ def test_added(pipeline: dict[str, bytes], tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "checkpoints" / "small"
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    names = {name for name in names if not name.startswith(".cache/")}
+    names = {name for name in names if ".cache/" not in name}
     wanted = {name for name in pipeline if name.endswith((".json", ".safetensors"))}
-    assert names == {*wanted, ".gitignore"}
+    assert {name.removeprefix(f"{COMMIT[:12]}/") for name in names} == {*wanted, ".gitignore"}
     card = tomllib.loads((tmp_path / "models" / "small" / "model.toml").read_text())
     assert card["training"]["source"] == f"hf://{REPOSITORY}@{COMMIT}"
     weights = pipeline["unet/diffusion_pytorch_model.safetensors"]
@@ -133,20 +135,39 @@ def test_refused(pipeline: dict[str, bytes], tmp_path: Path) -> None:
     with hub({"unet/model.bin": b"x", "unet/config.json": b"{}"}) as endpoint:
         pickled = add(tmp_path, endpoint, f"hf://{REPOSITORY}")
     assert (absent.returncode, large.returncode, pickled.returncode) == (3, 3, 3)
-    assert "hf://somebody/other@main: the hub has no such model" in absent.stderr
+    assert "hf://somebody/other@main: the hub has no such model or revision" in absent.stderr
     assert "has 1100 GB; at most 17 GB are downloaded" in large.stderr
     assert "has no safetensors; pickles (.bin) may run code" in pickled.stderr
     assert not (tmp_path / "checkpoints").exists()
 
 
-def test_without_the_hub(tmp_path: Path) -> None:
-    """Where nothing answers, the error names the other way."""
-    pytest.importorskip("huggingface_hub")
-    done = add(tmp_path, "http://127.0.0.1:9", f"hf://{REPOSITORY}")
-    assert done.returncode == 4
-    assert "the hub did not answer: " in done.stderr
-    assert "--checkpoint FOLDER" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_another_commit(pipeline: dict[str, bytes], tmp_path: Path) -> None:
+    """A model stays that of the commit in its card after the branch has moved."""
+    with hub(pipeline) as endpoint:
+        assert add(tmp_path, endpoint, f"hf://{REPOSITORY}").returncode == 0
+        assert add(tmp_path, endpoint, f"hf://{REPOSITORY}", "--subject", "cats").returncode == 0
+    files = {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
+    with hub(pipeline, commit=LATER) as endpoint:
+        moved = add(tmp_path, endpoint, f"hf://{REPOSITORY}", "--subject", "dogs")
+    assert moved.returncode == 2
+    assert f"the model small is of another commit than {LATER}; choose another" in moved.stderr
+    assert files == {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
+
+
+def test_failed_downloads(pipeline: dict[str, bytes], tmp_path: Path) -> None:
+    """Where nothing answers, or not as a hub does, the error names the other way."""
+    cut_off = add(tmp_path, "http://127.0.0.1:9", f"hf://{REPOSITORY}")
+    with hub(pipeline, {"scheduler/other.json": 9}) as endpoint:
+        incomplete = add(tmp_path, endpoint, f"hf://{REPOSITORY}")
+    with hub(pipeline, commit=None) as endpoint:
+        wrong_hub = add(tmp_path, endpoint, f"hf://{REPOSITORY}")
+    for done in (cut_off, incomplete, wrong_hub):
+        assert done.returncode == 4, done.stderr
+        assert f"error: hf://{REPOSITORY}@main: the download failed: " in done.stderr
+        assert "--checkpoint FOLDER" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert "Entry Not Found" in incomplete.stderr
+    assert not (tmp_path / "models").exists()
     wrong = add(tmp_path, "http://127.0.0.1:9", "hf://small-ddpm")
     assert wrong.returncode == 2
     assert "a model of the hub is hf://OWNER/NAME" in wrong.stderr
