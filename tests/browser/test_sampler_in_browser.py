@@ -508,7 +508,7 @@ def test_links_that_say_nothing(browser: Browser, address: str, picture: str) ->
         assert page.locator(".sampler-new").inner_text() == "Draw a sample"
 
 
-@pytest.mark.parametrize("width", [372, 390, 1280])  # 372: in two rows
+@pytest.mark.parametrize("width", [360, 372, 390, 430, 820, 1280])  # below 376 in two rows
 def test_nothing_moves_when_the_model_comes(browser: Browser, address: str, width: int) -> None:
     """The controls have their space before the press; what is beneath moves by two lines at most.
 
