@@ -13,7 +13,6 @@ import torch
 
 from sitegen.core.compute import Precision, resolve_device, resolve_precision
 from sitegen.core.errors import ConfigError, RefusedError
-from sitegen.core.files import write_atomic
 from sitegen.core.progress import Reporter, duration, megabytes
 from sitegen.core.signals import stop_on_signals
 from sitegen.core.source import shown
@@ -22,40 +21,25 @@ from sitegen.generative.card.card import CARD_NAME, STATE_NAME, ModelCard
 from sitegen.generative.card.limits import DEFAULT_LEVELS
 from sitegen.generative.data.images import image_side, read_images, require_enough
 from sitegen.generative.data.labels import Labels, read_labels
-from sitegen.generative.data.prior import make_prior
-from sitegen.generative.maths.noise import independent
-from sitegen.generative.process.model import Model, require_device
-from sitegen.generative.process.protocol import process_of
-from sitegen.generative.process.protocol import run as run_process
+from sitegen.generative.process.model import require_device
 from sitegen.generative.training import recipe
 from sitegen.generative.training.duration import (
     BATCH,
     IMAGES_SEEN,
     LONGER,
-    LONGEST_LOOK_S,
-    LOOKS,
-    SHORTEST_LOOK_S,
     SIDES,
     chosen_for,
     options_for,
 )
 from sitegen.generative.training.options import TrainingOptions
-from sitegen.generative.training.residual import IMAGES, residual_shares
+from sitegen.generative.training.residual import IMAGES
 from sitegen.generative.training.train import (
-    DRAWN,
-    DRAWN_MEASURED,
-    SHEET_NAME,
-    Looks,
     Progress,
     Run,
     Training,
     read_state,
 )
-from sitegen.media.frames import to_uint8
-from sitegen.media.sheets import contact_sheet, png
 
-LONG = 25
-"""Minutes that a run of unknown duration is taken to last, which decides how often to draw."""
 FEW_IMAGES = 1000
 """Number of images below which a warning is printed: the model could memorize them."""
 
@@ -135,9 +119,6 @@ def train_model(name: str, options: TrainOptions, report: TrainingReporter) -> P
         if options.finish:
             run.end_here()
         run.measured, run.ends_at = prepared.measured, prepared.ends_at
-        draw = partial(draw_sheet, name=name)
-        every_s = 60 * (options.minutes or LONG) / LOOKS
-        run.looks = Looks(min(LONGEST_LOOK_S, max(SHORTEST_LOOK_S, every_s)), draw)
         for line in _beginning(name, run):
             report.note(line)
         measuring = partial(report.rendering, f"{name}: estimating its residual variance")
@@ -278,27 +259,5 @@ def _beginning(name: str, run: Run) -> Iterator[str]:
         yield f"continuing after step {run.step:,} of {options.steps:,}, in {training.folder}"
     yield (
         f"training on {training.device} in {training.precision}, {options.steps:,} steps of "
-        f"{options.batch_size} images; Ctrl-C saves the state. Samples, every few minutes: "
-        f"{training.folder / SHEET_NAME}"
+        f"{options.batch_size} images; Ctrl-C saves the state"
     )
-
-
-def draw_sheet(run: Run, name: str) -> Path:
-    """Write samples of the averaged weights of a run into its folder; return the file's path."""
-    images, model = run.training.images, run.averaged()
-    card, prior = model.card, None
-    if isinstance(model, Model):
-        if card.estimates_variance:
-            shares = residual_shares(model, images, count=DRAWN_MEASURED).to(model.device)
-            model.register_buffer("statistics_residual", shares, persistent=False)
-        prior = make_prior(images, card, DRAWN)
-    process, numbers = process_of(model), range(DRAWN)
-    noise = independent(0, numbers, card.shape)
-    state = process.start(0, numbers) if prior is None else prior.initial_states(0, numbers)
-    for step in run_process(process, state, noise):
-        state = process.pixels(step.mean, step.level)
-    images_seen = run.step * run.options.batch_size
-    sheet = contact_sheet(to_uint8(state.cpu().numpy()), f"{name}, {images_seen:,} images seen")
-    path = run.training.folder / SHEET_NAME
-    write_atomic(path, png(sheet))
-    return path

@@ -17,7 +17,7 @@ from sitegen.generative.card.limits import DEFAULT_LEVELS
 from sitegen.generative.training.options import TrainingOptions
 from sitegen.generative.training.recipe import FROM_NOISE, card_of
 from sitegen.generative.training.residual import IMAGES, evaluations
-from sitegen.generative.training.train import DRAWN_MEASURED, Run, Training
+from sitegen.generative.training.train import Run, Training
 
 SIDES = (64, 32)
 """Sides in pixels to which larger images, or images of several sizes, may be scaled."""
@@ -42,8 +42,7 @@ NOISE_LEVELS: Mapping[str, int] = {"ddpm": 32, "flow": 16}
 _WARMUP, _AVERAGED, _MEASURING = 0.05, 0.1, 0.06  # shares of the steps, and of the time
 _LONGEST_WARMUP, _LARGEST_DECAY = 200, 0.999
 _MEASURED_S, _MEASURED_STEPS = 3.0, 16
-SHORTEST_LOOK_S, LONGEST_LOOK_S, LOOKS = 60.0, 600.0, 5
-"""Seconds between two sheets of samples, and their number in a run if these allow it."""
+_FEWEST_MEASURED = 16  # images per level for estimating the residual variance
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def chosen_for(
         seconds -= time.monotonic() - started
         batch = options_for(_MEASURED_STEPS, choices).batch_size
         most = _MEASURING * seconds / per_step * 3 * batch  # evaluations, three of them an image
-        measured = min(IMAGES, max(DRAWN_MEASURED, int(most / card.steps)))
+        measured = min(IMAGES, max(_FEWEST_MEASURED, int(most / card.steps)))
         estimate = evaluations(card, measured) / (3 * batch)  # in steps
         steps = max(1, int(seconds / per_step - estimate))
         if steps * batch >= ENOUGH:

@@ -306,8 +306,6 @@ def go_on(
                 assert isinstance(model, Model)
                 images = run.training.images
                 residual[RESIDUAL] = residual_shares(model, images, after_level, run.measured)
-        if run.looks:
-            run.looks.draw(run)
     except _Stopped:
         return None
     except (MemoryError, RuntimeError) as error:

@@ -44,7 +44,6 @@ from sitegen.generative.training.loss import (
 from sitegen.generative.training.options import TrainingOptions
 from sitegen.generative.training.residual import IMAGES, evaluations
 
-SHEET_NAME = "samples.png"
 FIRST_SAVE_S = 10.0
 """Seconds until the first save of a session, so that an early kill costs little."""
 WEIGHT_DECAY = 0.01
@@ -57,8 +56,6 @@ TIMED_STEPS, FEWEST_TIMED = 50, 5
 machine may take a hundred times as long."""
 UNLABELLED = 0.15
 """Share of the images that a network with labels sees without theirs."""
-DRAWN, DRAWN_MEASURED = 16, 16
-"""Samples on a sheet during training, and images per level for estimating the variance of these."""
 _Tensor = TypeVar("_Tensor", bound=Tensor)
 
 
@@ -105,7 +102,6 @@ class Run:
         self._data = data.hexdigest()
         self._null = len(card.labels.names) if card.labels else 0
         self._shares = tuple(_shares(card, options))
-        self.looks: Looks | None = None
         self.measured = IMAGES  # per level, to estimate the residual variance at the end
         self.ends_at: float | None = None  # on the monotonic clock, if the run has a duration
 
@@ -122,7 +118,7 @@ class Run:
     def _end_in_time(self, per_step: float) -> None:
         """Choose the last step again, so that the run ends at `ends_at`, if it has a duration.
 
-        `per_step` are the seconds of a step as they are now, with its share of saves and sheets.
+        `per_step` are the seconds of a step as they are now, with its share of saves.
         Once the learning rate falls, which depends on the number of steps, it stays.
         """
         options = self.options
@@ -259,7 +255,6 @@ class Run:
         durations: deque[float] = deque(maxlen=TIMED_STEPS)
         save_due = Timer(self.options.save_every_s, FIRST_SAVE_S)
         report_due = Timer(REPORT_EVERY_S)
-        look_due = Timer(self.looks.every_s if self.looks else math.inf)
         while self.step < self.options.steps and not stop():
             started = time.monotonic()
             recent.append(self.advance())
@@ -275,8 +270,6 @@ class Run:
                 report(Progress(self.step, self.options.steps, loss, speed))
             if not at_end and save_due():
                 self.save()
-            if not at_end and self.looks and look_due():
-                self.looks.draw(self)
             other_s += time.monotonic() - learned
         self.save()
         return self.step >= self.options.steps
@@ -406,14 +399,6 @@ class Progress:
     steps: int
     loss: float
     images_per_second: float
-
-
-@dataclass(frozen=True)
-class Looks:
-    """Sheets of samples that `draw` makes during a run, every `every_s` seconds."""
-
-    every_s: float
-    draw: Callable[[Run], object]
 
 
 class Timer:
