@@ -34,10 +34,14 @@ def planned(seed: int) -> PlannedFigure:
 
 
 class Counting:
-    """Counts how many figures are rendered at a time; seed 13 fails."""
+    """Counts how many figures are rendered at a time; seed 13 fails.
 
-    def __init__(self, pause: float = 0.0) -> None:
+    together: figures that wait for each other before their first frame
+    """
+
+    def __init__(self, pause: float = 0.0, together: int = 1) -> None:
         self.pause = pause
+        self.started = threading.Barrier(together, timeout=60)
         self.most = self.now = 0
         self.frames: dict[str, int] = {}
         self.guard = threading.Lock()
@@ -53,6 +57,7 @@ class Counting:
         with self.guard:
             self.now += 1
             self.most = max(self.most, self.now)
+        self.started.wait()
         for number in range(3):
             time.sleep(self.pause)
             if spec["seed"] == 13:
@@ -74,7 +79,7 @@ def rendering(
 @pytest.mark.parametrize("jobs", [1, 3])
 def test_records_and_store(tmp_path: Path, jobs: int) -> None:
     """Every figure has its record, under its key; `jobs` of them are rendered at a time."""
-    renderer = Counting(pause=0.05)
+    renderer = Counting(pause=0.05, together=jobs)
     figures = [planned(seed) for seed in range(3)]
     run = rendering(renderer, tmp_path, jobs)
     records = run.render_all(figures)
