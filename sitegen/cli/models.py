@@ -100,12 +100,14 @@ _ADD: tuple[Row, ...] = (
 @click.argument("name")
 @row_options(_ADD, {})
 @click.option("--recording", type=PATH, help="Recorded states in place of a checkpoint.")
+@click.option("--label", help='What the method is called in the suggested figures: "Ours".')
 @click.option("--sampler", is_flag=True, help="Copy its weights as bytes, for a page's sampler.")
 @config_option
 def add(
     name: str,
     config: Path,
     recording: Path | None,
+    label: str | None,
     sampler: bool,
     **options: Any,
 ) -> None:
@@ -130,10 +132,13 @@ def add(
       sitegen add birds-ddpm --kind ddpm --checkpoint ema_0.9999_200000.pt --data data/birds
     """
     from sitegen.content.suggestions import added_lines
+    from sitegen.figures.arguments import label_fault
     from sitegen.models.add import add_model, add_named, add_recording
     from sitegen.models.options import AddOptions
     from sitegen.models.registry import trained_folder
 
+    if label is not None and (fault := label_fault(label)):
+        raise click.UsageError(f"--label {fault}.")
     if recording is not None:
         others = [key for key, value in options.items() if value and key != "subject"]
         if others := [*others, *["sampler"] * sampler]:
@@ -151,7 +156,7 @@ def add(
         added = add_model(config, name, AddOptions(**options), sampler)
     else:
         added = add_named(config, name, sampler)
-    for line in added_lines(added):
+    for line in added_lines(added, label):
         click.echo(plain(line))
 
 

@@ -17,11 +17,14 @@ from sitegen.models.add import AddResult, written_path
 from sitegen.models.registry import RUNS, model_source
 
 
-def figure_calls(name: str, card: ModelCard) -> list[str]:
-    """Return a call that a build accepts for each kind of figure that can show the model."""
-    end = ""
+def figure_calls(name: str, card: ModelCard, label: str | None = None) -> list[str]:
+    """Return a call that a build accepts for each kind of figure that can show the model.
+
+    label: name of the method in the figures, if it has one
+    """
+    end = f", label={json.dumps(label)}" if label else ""
     if card.labels is not None and not card.labels.optional:
-        end = f", labels={json.dumps([*card.labels.names[:1]])}"
+        end += f", labels={json.dumps([*card.labels.names[:1]])}"
     calls = []
     for kind, entry in figure_kinds().items():
         if "NAME" not in entry.example:
@@ -52,8 +55,8 @@ def _fits(kind: type[FigureKind], arguments: str, card: ModelCard) -> bool:
         return False
 
 
-def added_lines(added: AddResult) -> list[str]:
-    """Return the lines to print about a model that was added."""
+def added_lines(added: AddResult, label: str | None = None) -> list[str]:
+    """Return the lines to print about a model that was added; for `label` see `figure_calls`."""
     channels, height, width = added.card.shape
     colour = "colour" if channels == 3 else "grey"
     lines = [
@@ -65,7 +68,7 @@ def added_lines(added: AddResult) -> list[str]:
         lines.append('--subject "cartoon faces" says what its images show, for text alternatives')
     if added.entered:
         lines.append(f"added [models.{added.name}] to {shown(added.config)}")
-    return [*lines, *_to_paste(figure_calls(added.name, added.card))]
+    return [*lines, *_to_paste(figure_calls(added.name, added.card, label))]
 
 
 def trained_lines(name: str, folder: Path, root: Path = Path()) -> list[str]:

@@ -83,13 +83,13 @@ Model = Annotated[ModelName, Field(description="The name of the model in site.to
 _LABEL = re.compile(r"[!-^`-~]([ -^`-~]{0,22}[!-^`-~])?")  # printable ASCII without _
 
 
-_LABEL_RULE = reject_if(
-    lambda label: (
-        None
-        if label is None or _LABEL.fullmatch(label)
-        else "should be 1 to 24 letters A-Z or a-z, digits and marks, without _"
-    )
-)
+def label_fault(label: str) -> str | None:
+    """Return what is wrong with a label; None if nothing is."""
+    short = "should be 1 to 24 letters A-Z or a-z, digits and marks, without _"
+    return None if _LABEL.fullmatch(label) else short
+
+
+_LABEL_RULE = reject_if(lambda label: None if label is None else label_fault(label))
 _LABEL_MEANING = 'What the method is called in the figure and its text, as in "Ours".'
 Label = Annotated[
     StrictStr | None, _LABEL_RULE, Field(description=_LABEL_MEANING, json_schema_extra=UNDRAWN)

@@ -73,6 +73,9 @@ def test_figures_of_recordings(site: Path) -> None:
         for call in re.findall(r"{{ (.*) }}", told):
             assert name in call
         assert ("{{ hierarchy(" in told) == (name == "tree")
+    told = sitegen(site, "add", "again", "--recording", "tree.npz", "--label", "Ours")
+    assert '\n\n{{ hierarchy("again", label="Ours") }}\n\n' in told
+    assert "--label should be" in refused(site, "add", "more", "--recording", "r", "--label", "a_b")
     page(site, *CALLS)
     sitegen(site, "build")
     figures = json.loads((site / "build/media.json").read_text("utf-8"))["figures"]

@@ -451,10 +451,10 @@ def test_every_proposed_call_builds(site: Path, ddpm: ModelCard) -> None:
     done.append(add_recording(CONFIG, "paths", Path("paths.npz")))
     calls = []
     for added in done:
-        lines = added_lines(added)
+        lines = added_lines(added, "DDIM")
         calls += [line for line in lines if line.startswith("{{ ")]
     assert len(calls) > 2 * len(done)
-    assert '{{ interpolation("paths", points=3) }}' in calls
+    assert '{{ interpolation("paths", points=3, label="DDIM") }}' in calls
     Path("pages/index.md").write_text("\n\n".join(calls) + "\n")
     planned = prepare(load_site(site / "site.toml"), BuildOptions(CPU)).figures
     assert len(planned) == len(calls)
