@@ -315,7 +315,7 @@ _TRAIN: tuple[Row, ...] = (
     ("images", _COUNT, "Images to train on, counting repetitions.  [default: 1000000]"),
     _SUBJECT,
     ("seed", SEED, "Seed of the initial weights and of the draws of each step.  [default: 0]"),
-    ("device", str, "The device to train on: auto, cpu, cuda, cuda:N or mps."),
+    ("device", str, "The device to train on: auto, cpu, cuda or cuda:N."),
     ("precision", PRECISION, "The network's arithmetic; auto is bfloat16 where that is fast."),
 )
 

@@ -45,7 +45,7 @@ def compute_options(command: F) -> F:
         "--device",
         default="auto",
         show_default=True,
-        help="The device that the network runs on: auto, cpu, cuda, cuda:N or mps.",
+        help="The device that the network runs on: auto, cpu, cuda or cuda:N.",
     )
     precision_option = click.option(
         "--precision",

@@ -10,7 +10,7 @@ from typing import Literal
 from sitegen.core.errors import ConfigError
 
 Device = str
-DEVICE = re.compile(r"cpu|mps|cuda(:\d{1,3})?")
+DEVICE = re.compile(r"cpu|cuda(:\d{1,3})?")
 Precision = Literal["float32", "bfloat16"]
 CPUINFO = Path("/proc/cpuinfo")
 
@@ -22,7 +22,7 @@ _WITH_CUDA = re.compile(r"^cuda\b[^=\n]*= *['\"]", re.MULTILINE)
 
 @dataclass(frozen=True)
 class ComputeTarget:
-    """Device ("cpu", "cuda", "cuda:N" or "mps") and network precision of a rendering."""
+    """Device ("cpu", "cuda" or "cuda:N") and network precision of a rendering."""
 
     device: Device
     precision: Precision
@@ -31,15 +31,13 @@ class ComputeTarget:
 def resolve_device(requested: str, system: Path = Path("/"), torch: Path | None = None) -> Device:
     """Turn "auto" into "cuda" if there are a GPU driver and a torch built for it, else "cpu".
 
-    A GPU of Apple ("mps") must be named, since it was never tried on real hardware.
-
     Inspects only files: those below `system`, the root of the file system, and those in `torch`,
     the folder of a torch (default: the installed one). Torch itself is not imported, so a build
     that renders nothing does not pay for it. Raises ConfigError for an invalid device.
     """
     if requested != "auto":
         if not DEVICE.fullmatch(requested):
-            raise ConfigError(f"--device {requested}: should be auto, cpu, cuda, cuda:N or mps")
+            raise ConfigError(f"--device {requested}: should be auto, cpu, cuda or cuda:N")
         return requested
     # CUDA's convention for hiding every GPU from a process.
     if os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1"):

@@ -19,14 +19,6 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-WITHOUT_FLOAT64 = {"mps"}
-"""Types of devices that have no float64; float32 takes its place there."""
-
-
-def precise(device: torch.device) -> torch.dtype:
-    """Return the most precise floating-point type of a device."""
-    return torch.float32 if device.type in WITHOUT_FLOAT64 else torch.float64
-
 
 @lru_cache(maxsize=64)
 @torch.inference_mode(mode=False)  # it is kept, and may be needed for gradients next
@@ -55,13 +47,12 @@ def idct2(coefficients: Tensor) -> Tensor:
 
 def attenuation(sigma_b: Tensor, height: int, width: int) -> Tensor:
     """Return each cosine's factor exp(Λt), float64 (N, H, W), after a blur of σ_B (N,) pixels."""
-    kind = precise(sigma_b.device)
-    time = sigma_b.to(kind) ** 2 / 2
+    time = sigma_b.double() ** 2 / 2
     # The eigenvalues −Λ_nm = (πn/H)² + (πm/W)² are those of the published code, not of the 5-point
     # stencil: with that Laplacian the heat equation is off by 2.4 % at a blur of 3 pixels.
     n = torch.arange(height, dtype=torch.float64) * (math.pi / height)
     m = torch.arange(width, dtype=torch.float64) * (math.pi / width)
-    eigenvalues = (n[:, None] ** 2 + m[None, :] ** 2).to(kind).to(sigma_b.device)
+    eigenvalues = (n[:, None] ** 2 + m[None, :] ** 2).to(sigma_b.device)
     return torch.exp(-eigenvalues * time[:, None, None])
 
 
@@ -81,13 +72,12 @@ def dissipate(images: Tensor, sigma_b: float | Tensor) -> Tensor:
     `sigma_b` is a number or a tensor (N,), at least 0; 0 gives the images back. Values keep their
     range and type; each channel keeps its mean.
     """
-    kind = precise(images.device)
-    scales = torch.as_tensor(sigma_b, dtype=kind, device=images.device).reshape(-1)
+    scales = torch.as_tensor(sigma_b, dtype=torch.float64, device=images.device).reshape(-1)
     if bool((scales < 0).any()) or not bool(torch.isfinite(scales).all()):
         raise ValueError(f"sigma_b must be finite and at least 0, not {sigma_b}")
     factor = attenuation(scales, images.shape[-2], images.shape[-1])
     # In float32 the sums over a row of 256 pixels would cost more than 1e-6.
-    return idct2(factor[:, None] * dct2(images.to(kind))).to(images.dtype)
+    return idct2(factor[:, None] * dct2(images.double())).to(images.dtype)
 
 
 SMALLEST = 1e-8
@@ -168,7 +158,7 @@ def frequencies(size: int) -> list[float]:
 def ring_means(power: Tensor) -> Tensor:
     """Means over the rings of a power (…, N, N), and over its leading axes: (rings,) float64."""
     places = ring_of(power.shape[-1]).to(power.device).flatten()
-    flat = power.to(precise(power.device)).reshape(-1, places.numel()).mean(0)
+    flat = power.double().reshape(-1, places.numel()).mean(0)
     sums = flat.new_zeros(int(places.max()) + 1).index_add_(0, places, flat)
     return sums / torch.bincount(places)
 
@@ -178,11 +168,8 @@ def channel_factor(covariance: Tensor) -> Tensor:
 
     Computed in float64. Raises torch.linalg.LinAlgError if `covariance` is not a covariance.
     """
-    with_float64 = covariance.device.type not in WITHOUT_FLOAT64
-    matrices = (covariance if with_float64 else covariance.cpu()).double().permute(2, 3, 0, 1)
-    factor: Tensor = torch.linalg.cholesky(matrices)
-    root = factor.permute(2, 3, 0, 1).contiguous().to(covariance.dtype)
-    return root if with_float64 else root.to(covariance.device)
+    factor: Tensor = torch.linalg.cholesky(covariance.double().permute(2, 3, 0, 1))
+    return factor.permute(2, 3, 0, 1).contiguous().to(covariance.dtype)
 
 
 def spectrum(images: Tensor) -> Tensor:

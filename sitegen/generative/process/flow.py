@@ -135,9 +135,7 @@ class Flow(Guided):
         """
         import torch
 
-        from sitegen.generative.maths.heat import precise
-
-        times = torch.as_tensor(t, dtype=precise(x.device), device=x.device).reshape(-1)
+        times = torch.as_tensor(t, dtype=torch.float64, device=x.device).reshape(-1)
         direction = 2.0 * self.flow.data_time - 1
         image = (times if direction > 0 else 1 - times).to(x.dtype).view(-1, 1, 1, 1)
         if self.diffusion is None:

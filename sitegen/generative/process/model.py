@@ -44,7 +44,6 @@ from sitegen.generative.maths.heat import (
     channel_factor,
     dct2,
     idct2,
-    precise,
     retained,
     ring_of,
 )
@@ -93,14 +92,6 @@ class CardModel(nn.Module):
         self._layout = torch.channels_last if fast else torch.contiguous_format  # the faster
         if precision == "bfloat16":
             self.networks.to(memory_format=self._layout)  # type: ignore[call-overload, unused-ignore]
-
-    def to(self, device: torch.device | str) -> Self:  # type: ignore[override]
-        """Move the model to a device, with buffers in a type that the device has."""
-        kind = precise(torch.device(device))
-        for name, buffer in self.named_buffers(recurse=False):
-            if buffer.dtype == torch.float64:
-                setattr(self, name, buffer.to(kind))
-        return super().to(device)
 
     @property
     def unet(self) -> nn.Module:
@@ -403,13 +394,9 @@ def linear_estimate(
 def require_device(device: str) -> None:
     """Raise ConfigError unless `device` is one, PlatformError unless torch can compute on it."""
     if not DEVICE.fullmatch(device):
-        raise ConfigError(f"device {device}: should be auto, cpu, cuda, cuda:N or mps")
+        raise ConfigError(f"device {device}: should be auto, cpu, cuda or cuda:N")
     kind, _, index = device.partition(":")
     if kind == "cpu":
-        return
-    if kind == "mps":
-        if not torch.backends.mps.is_available():
-            raise PlatformError("device mps: torch finds no GPU of Apple here; use --device cpu")
         return
     if not torch.cuda.is_available():
         raise PlatformError(f"device {device}: torch finds no GPU here; use --device cpu")

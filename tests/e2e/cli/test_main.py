@@ -166,7 +166,7 @@ WRITTEN = {"models", "pages", "site.toml"}
 MISTAKES: dict[str, tuple[list[str], int, str]] = {
     "no site": (["build", "--config", "nowhere.toml"], 2, "nowhere.toml"),
     "folder for a site": (["build", "--config", "."], 2, "."),
-    "bad device": (["build", "--device", "gpu"], 2, "should be auto, cpu, cuda, cuda:N or mps"),
+    "bad device": (["build", "--device", "gpu"], 2, "should be auto, cpu, cuda or cuda:N"),
     "bad precision": (["build", "--precision", "half"], 2, "'half' is not one of"),
     "unknown figure": (["build", "--only", "tiny-trajectorie"], 2, "tiny-trajectories"),
     "the site's own folder": (["build", "--output", "."], 2, "choose"),
