@@ -1,20 +1,17 @@
 """Export of samples as arrays or pictures, for further processing.
 
-Samples are drawn and written in batches, so memory does not grow with their number.
+Samples are drawn in batches. Pictures are written with each, arrays at the end.
 """
 
 from __future__ import annotations
 
 import math
-import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from sitegen.core.errors import ConfigError
@@ -34,12 +31,6 @@ if TYPE_CHECKING:
 Array: TypeAlias = NDArray[np.float32]
 AT_ONCE = 64
 """Samples whose steps are taken together; the pictures do not depend on it but for rounding."""
-
-
-_FILES = frozenset(
-    {".npy", ".zip", ".pt", ".pth", ".safetensors", ".h5", ".mat", ".csv", ".json"}
-    | {".jpg", ".jpeg", ".webp", ".gif", ".mp4", ".bmp", ".tif", ".tiff", ".pdf"}
-)
 
 
 @dataclass(frozen=True)
@@ -98,16 +89,13 @@ def draw_samples(sampler: Sampler, request: Request, output: Path, report: Repor
     noise_std = (card.noise_std or 0.0) if noise_std is None else noise_std
     chunks = math.ceil(request.count / size)
     finals, shown = list[Frame](), "sample" if request.seed is None else f"sample-{request.seed}"
-    with ExitStack() as stack:
-        arrays: Mapping[str, Array] = {}
-        suffix = output.suffix.lower()
-        folder = None if suffix in (".npz", ".png") else output
-        require_writable(*([output] if folder else [output.parent, output]))
-        if suffix == ".npz":
-            shapes, small = _contents(request, card, noise_std)
-            arrays = stack.enter_context(writing_npz(output, shapes, small))
-        title = f"sampling {request.count}"
-        advance = stack.enter_context(report.rendering(title, chunks * card.steps))
+    suffix = output.suffix.lower()
+    folder = None if suffix in (".npz", ".png") else output
+    require_writable(*([output] if folder else [output.parent, output]))
+    shapes, small = _contents(request, card, noise_std)
+    shapes = shapes if suffix == ".npz" else {}
+    arrays = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    with report.rendering(f"sampling {request.count}", chunks * card.steps) as advance:
         for start in range(0, request.count, size):
             chosen = range(start, min(start + size, request.count))
             steps = _steps(sampler, request, chosen, noise_std)
@@ -128,6 +116,11 @@ def draw_samples(sampler: Sampler, request: Request, output: Path, report: Repor
         heading = f"{sampler.name}{seed}, samples 0 to {request.count - 1}"
         with platform_errors(output):
             write_atomic(output, png(contact_sheet(np.concatenate(finals), heading)))
+    if arrays:
+        with temporary_folder(output.parent) as temporary, platform_errors(output):
+            packed = temporary / "packed.npz"
+            np.savez(packed, **dict(sorted((arrays | small).items())))  # equal arrays, equal bytes
+            packed.replace(output)
     return output
 
 
@@ -206,39 +199,6 @@ def check_output(output: Path, request: Request, size: tuple[int, ...] = ()) -> 
         return
     elif output.exists() and not output.is_dir():
         raise ConfigError(f"--output {output}: is a file; give a folder for PNGs, or an .npz file")
-    elif suffix in _FILES and not output.is_dir():
-        raise ConfigError(
-            f"--output {output}: samples go to an .npz file, into one .png, or as PNGs to a "
-            f"folder, whose name must not end in {output.suffix}"
-        )
-
-
-@contextmanager
-def writing_npz(
-    path: Path, shapes: Mapping[str, tuple[int, ...]], small: Mapping[str, Any]
-) -> Iterator[Mapping[str, Array]]:
-    """Float32 arrays of 0 on disk, to be filled in the block; at its end they become `path`.
-
-    They may be larger than memory. Their room is taken at the start, and for a moment that of the
-    largest once more, so that a disk which is too small is found before anything is computed. The
-    file, with the `small` arrays too, appears whole or not at all, and the same arrays are the
-    same bytes. Raises PlatformError, naming `path`, when the disk is full or cannot be written.
-    """
-    require_writable(path.parent, path)
-    with temporary_folder(path.parent) as folder:
-        with platform_errors(path):
-            arrays = {name: _mapped(folder / name, shape) for name, shape in shapes.items()}
-        yield arrays
-        with platform_errors(path), zipfile.ZipFile(folder / "packed", "x") as archive:
-            for name in sorted({**shapes, **small}):  # np.savez would take the room of all twice
-                value = small[name] if name in small else arrays.pop(name)
-                # Without `force_zip64`, zipfile ends with an error at 2 GiB of an unknown size.
-                with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
-                    npy.write_array(entry, np.asanyarray(value), allow_pickle=False)
-                # Gives the room of each array back before the next is packed.
-                (folder / name).unlink(missing_ok=True)
-        with platform_errors(path):
-            (folder / "packed").replace(path)
 
 
 def _contents(
@@ -280,16 +240,3 @@ def _write_pictures(folder: Path, name: str, chosen: range, images: Array, endin
     for index, picture in zip(chosen, to_uint8(images), strict=True):
         path = folder / f"{name}-{index:05d}{ending}"
         write_atomic(path, png(picture))
-
-
-def _mapped(path: Path, shape: tuple[int, ...]) -> Array:
-    """Map a new file as an array of 0, with its space on the disk allocated.
-
-    Otherwise a disk that fills up would end the process when a page of the file is written.
-    """
-    array: Array = npy.open_memmap(path, "w+", np.float32, shape)
-    with path.open("r+b") as file:
-        file.seek(path.stat().st_size - array.nbytes)
-        for start in range(0, array.nbytes, 1 << 20):
-            file.write(bytes(min(1 << 20, array.nbytes - start)))
-    return array

@@ -180,7 +180,6 @@ MISTAKES: dict[str, tuple[list[str], int, str]] = {
     "no count": (["sample", "tiny", "--output", "x", "--count", "0"], 2, "0 is not in the range"),
     "huge seed": (["sample", "tiny", "--output", "x", "--seed", str(2**63)], 2, "not in the range"),
     "blur": (["add", "a", "--blur-sigma-max", "1e7"], 2, "is not in the range"),
-    "picture": (["sample", "tiny", "--output", "x.pdf"], 2, "must not end in .pdf"),
     "no data": (["sample", "tiny", "--output", "x", "--data", "no"], 3, "no: not there"),
     "no card": (["sample", "tiny", "--output", "x", "--card", "no.toml"], 3, "no such model card"),
     "new without a name": (["new", ""], 2, "DIR is empty; name a folder"),
