@@ -36,7 +36,6 @@ from jinja2 import (
 )
 
 from sitegen.config.schema import Site
-from sitegen.core.diagnostics import close_match
 from sitegen.core.errors import FAULTS, ConfigError
 from sitegen.core.files import canonical_json, digest, digest_bytes, platform_errors
 from sitegen.core.installed import resource
@@ -82,9 +81,6 @@ class Theme:
         that cannot be read.
         """
         paths = {path.name: path for path in _files(resource("static"))}
-        for path in _files(self.overrides):
-            if path.name != _COLOURS and (hint := close_match(path.name, [_COLOURS])):
-                raise ConfigError(f"{shown(path)}: changes nothing{hint}")
         paths |= {path.name: path for path in _files(self.overrides / "static")}
         contents = {}
         for name, path in sorted(paths.items()):
@@ -131,29 +127,14 @@ class Theme:
         files += self.engine.values() if samples else ()
         return {asset.uri: asset.data for asset in files}
 
-    @cached_property
-    def _templates(self) -> Path:
-        """Return the folder of the author's templates.
-
-        Raises ConfigError for an unused template with a name similar to a shipped one.
-        """
-        folder = self.overrides / "templates"
-        shipped, templates = {path.name for path in _files(resource("templates"))}, _files(folder)
-        for path in templates:
-            hint = close_match(path.name, shipped)
-            others = (other for other in templates if other != path)
-            if path.name in shipped or not hint or any(path.name in read_text(o) for o in others):
-                continue
-            raise ConfigError(f"{shown(path)}: takes the place of no template{hint}")
-        return folder
-
     def render(self, name: str, **values: Any) -> str:
         """Render a template; raise ConfigError with the line if one of the author's fails."""
-        environment = _environment(self._templates if self._templates.is_dir() else None)
+        folder = self.overrides / "templates"
+        environment = _environment(folder if folder.is_dir() else None)
         try:
             return environment.get_template(name).render(values)
         except (TemplateError, *FAULTS) as error:
-            location = _place(error, self._templates)
+            location = _place(error, folder)
             if location is None:
                 raise
             reason = str(error) or type(error).__name__

@@ -87,11 +87,6 @@ def test_own_theme(tmp_path: Path) -> None:
     assets = Theme(tmp_path / "theme").assets
     assert set(assets) == {*PLAIN, *LIVE, "logo.svg"}
     assert assets["icon.svg"].data == b"<svg/>"
-    write(tmp_path, "templates/moton.html", "x")
-    with pytest.raises(ConfigError, match=r'moton\.html: .*, did you mean "motion\.html"\?'):
-        page(tmp_path)
-    write(tmp_path, "templates/page.html", '{% extends "sitegen/page.html" %}{# moton.html #}')
-    assert "<h1" in page(tmp_path)
     tmp_path = tmp_path / "more"
     tmp_path.mkdir()
     text = '{% extends "sitegen/page.html" %}{% block footer %}<p>Mine.</p>{% endblock %}'
@@ -113,18 +108,10 @@ def test_own_theme(tmp_path: Path) -> None:
     assert render_site(site, pages, manifest_for(pages))["index.html"] == "&lt;b&gt;"
 
 
-@pytest.mark.parametrize(
-    ("name", "told"),
-    [
-        ("colors.css", 'changes nothing, did you mean "colours.css"'),
-        ("static/a b.css", r"a b\.css: name it with"),
-    ],
-)
-def test_odd_names(tmp_path: Path, name: str, told: str) -> None:
-    """A name that is nearly one of ours, or could not stand in a link, is refused."""
-    write(tmp_path, name, ":root { --base: #731c2e; }\n")
-    write(tmp_path, "notes.txt", "Mine.")
-    with pytest.raises(ConfigError, match=told):
+def test_odd_names(tmp_path: Path) -> None:
+    """A name that could not be in a link is refused."""
+    write(tmp_path, "static/a b.css", ":root { --base: #731c2e; }\n")
+    with pytest.raises(ConfigError, match=r"a b\.css: name it with"):
         Theme(tmp_path / "theme").assets  # noqa: B018 - it is read when asked for
 
 
