@@ -28,8 +28,6 @@ from sitegen.core.source import page_name, page_sources, read_text, shown
 from sitegen.core.urls import INDEX, RESERVED, is_whole, page_fault
 from sitegen.figures.base import Figure
 
-_MARKDOWN = frozenset({".md", ".markdown", ".mdown"})
-
 
 @dataclass(frozen=True)
 class Page:
@@ -84,14 +82,6 @@ def read_pages(site: Site, available: Callable[[str], bool] | None = None) -> tu
             for anchor in page.anchors
             if (fault := anchor_fault(page.uri, anchor.text, checked))
         ]
-    for path in sorted(folder.rglob("[!.]*")):  # files that look like pages but are not read
-        inside = path.relative_to(folder)
-        if any(part.startswith(".") for part in inside.parts) or not path.is_file():
-            continue
-        if path.suffix.lower() in _MARKDOWN and (path.suffix != ".md" or len(inside.parts) > 1):
-            best = folder / f"{path.stem}.md"
-            text = f"is no page; make it {shown(best)}, or keep it outside of {shown(folder)}"
-            problems.append(Diagnostic(shown(path), None, text))
     problems += in_order(_faults_of_config(site, files, checked))
     if problems:
         raise config_error(problems)

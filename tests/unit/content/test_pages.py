@@ -423,9 +423,6 @@ def test_places_in_pages(tmp_path: Path, link: str, told: str | None) -> None:
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("sub/deep.md", "is no page; make it .*/pages/deep.md"),
-        ("x.MD", "is no page; make it .*/pages/x.md"),
-        ("y.markdown", "is no page; make it .*/pages/y.md"),
         ("About.md", 'the page\'s name "About" should be in lower case: about'),
         ("a b.md", 'the page\'s name "a b" should be 1 to 64 letters'),
         ("media.md", 'the page\'s name "media" is a name that sitegen uses itself'),
@@ -433,8 +430,7 @@ def test_places_in_pages(tmp_path: Path, link: str, told: str | None) -> None:
     ],
 )
 def test_bad_names(tmp_path: Path, name: str, told: str) -> None:
-    """A page's name is a good folder's, no page is left out, and the front page is there."""
-    (tmp_path / "pages/sub").mkdir(parents=True)
+    """A page's name is a good folder's, and the front page is there."""
     site = more(tmp_path, name)
     with pytest.raises(ConfigError, match=f"{name}: {told}"):
         read_pages(site)
