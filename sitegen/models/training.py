@@ -76,11 +76,13 @@ class Prepared:
     """A run that can begin or continue.
 
     measured: images per level for estimating the residual variance
+    ends_at: time on the monotonic clock at which a new run of a duration should end
     """
 
     card: ModelCard
     training: Training
     measured: int = IMAGES
+    ends_at: float | None = None
 
 
 class TrainingReporter(Reporter, Protocol):
@@ -98,10 +100,11 @@ def train_model(name: str, options: TrainOptions, report: TrainingReporter) -> P
     After a signal, saves the state and raises SystemExit (130, 143 or 129). Raises
     the errors of `opened` and `go_on` in `sitegen.generative.training.recipe`.
     """
+    started = time.monotonic()
     if fault := slug_fault(name):
         raise ConfigError(f"the name {name[:80]} {fault}, as in site.toml")
     folder = options.output or Path("runs") / name
-    prepared = prepare(name, options, report)
+    prepared = prepare(name, options, report, started)
     training = prepared.training
     if len(training.images) < FEW_IMAGES:
         report.warn(f"only {len(training.images)} images: the model may memorize them")
@@ -115,7 +118,7 @@ def train_model(name: str, options: TrainOptions, report: TrainingReporter) -> P
             return folder
         if options.finish:
             run.end_here()
-        run.measured = prepared.measured
+        run.measured, run.ends_at = prepared.measured, prepared.ends_at
         for line in _beginning(name, run):
             report.note(line)
         measuring = partial(report.rendering, f"{name}: estimating its residual variance")
@@ -142,12 +145,12 @@ def train_model(name: str, options: TrainOptions, report: TrainingReporter) -> P
     return folder
 
 
-def prepare(name: str, options: TrainOptions, report: TrainingReporter) -> Prepared:
+def prepare(name: str, options: TrainOptions, report: TrainingReporter, started: float) -> Prepared:
     """Read the images and choose the card and the recipe, or take those of the run's state.
 
-    Raises ConfigError for options that do not fit together or the run, RefusedError for unusable
-    data, a damaged state, and if there is no run to finish; PlatformError for a device that is not
-    available.
+    `started` is the start of the command on the monotonic clock. Raises ConfigError for options
+    that do not fit together or the run, RefusedError for unusable data, a damaged state, and if
+    there is no run to finish; PlatformError for a device that is not available.
     """
     folder = options.output or Path("runs") / name
     device = resolve_device(options.device)
@@ -157,7 +160,7 @@ def prepare(name: str, options: TrainOptions, report: TrainingReporter) -> Prepa
     changes = {key: value for key, value in changes.items() if value is not None}
     saved = read_state(folder / STATE_NAME, torch.device("cpu"))
     labels = read_labels(options.data, options.labels == "idx") if options.labels else None
-    measured = IMAGES
+    measured, ends_at = IMAGES, None
     if saved is not None:
         card = ModelCard.from_toml(saved["toml"], str(folder / STATE_NAME))
         _require_same(name, options, card, labels)
@@ -181,18 +184,20 @@ def prepare(name: str, options: TrainOptions, report: TrainingReporter) -> Prepa
         else:
             if unfit := [key for key in ("images", "levels") if getattr(options, key) is not None]:
                 raise ConfigError(f"--minutes chooses all sizes; leave out --{unfit[0]}")
-            ends_at = time.time() + 60 * options.minutes
             report.note("measuring training steps on this machine")
             data_side = image_side(options.data)
             sides = [size for size in SIDES if data_side is None or size <= data_side] or [
                 data_side or SIDES[-1]
             ]
             sides = sides if side is None else [side]
-            run = chosen_for(kind, 60 * options.minutes, sides, 3, device, precision, changes)
+            ends_at = started + 60 * options.minutes
+            seconds = max(ends_at - time.monotonic(), 1.0)
+            run = chosen_for(kind, seconds, sides, 3, device, precision, changes)
             choices, measured, levels = run.options, run.measured, run.card.levels
             side = run.card.image_size if run.card.image_size != data_side else None
             networks = len(run.card.networks)
-            end = time.strftime("%H:%M on %d %B", time.localtime(ends_at))
+            end_time = time.localtime(time.time() + ends_at - time.monotonic())
+            end = time.strftime("%H:%M on %d %B", end_time)
             report.note(
                 f"{options.minutes:g} min on this machine: {run.card.image_size}×"
                 f"{run.card.image_size} pixels, {networks} network{'s' * (networks > 1)}, "
@@ -213,7 +218,7 @@ def prepare(name: str, options: TrainOptions, report: TrainingReporter) -> Prepa
     source = options.data.resolve().name
     numbers = None if labels is None else labels.numbers
     training = Training(images, source, folder, choices, device, precision, numbers)
-    return Prepared(card, training, measured)
+    return Prepared(card, training, measured, ends_at)
 
 
 def _require_same(name: str, options: TrainOptions, card: ModelCard, labels: Labels | None) -> None:

@@ -42,7 +42,7 @@ from sitegen.generative.training.loss import (
     loss_per_image,
 )
 from sitegen.generative.training.options import TrainingOptions
-from sitegen.generative.training.residual import IMAGES
+from sitegen.generative.training.residual import IMAGES, evaluations
 
 FIRST_SAVE_S = 10.0
 """Seconds until the first save of a session, so that an early kill costs little."""
@@ -103,13 +103,31 @@ class Run:
         self._null = len(card.labels.names) if card.labels else 0
         self._shares = tuple(_shares(card, options))
         self.measured = IMAGES  # per level, to estimate the residual variance at the end
+        self.ends_at: float | None = None  # on the monotonic clock, if the run has a duration
 
     def end_here(self) -> None:
         """Make the next step the end of the run. Raises RefusedError before the first step."""
         if not self.step:
             raise RefusedError(f"{self.training.folder}: nothing was learned yet; train it first")
-        self.options = replace(self.options, images=self.step * self.options.batch_size)
+        self._end_at(self.step)
+
+    def _end_at(self, step: int) -> None:
+        self.options = replace(self.options, images=step * self.options.batch_size)
         self.training = replace(self.training, options=self.options)
+
+    def _end_in_time(self, per_step: float) -> None:
+        """Choose the last step again, so that the run ends at `ends_at`, if it has a duration.
+
+        `per_step` are the seconds of a step as they are now, with its share of saves.
+        Once the learning rate falls, which depends on the number of steps, it stays.
+        """
+        options = self.options
+        constant_steps = max(1, options.steps - int(options.decay_share * options.steps))
+        if self.ends_at is not None and self.step < constant_steps:
+            remaining_s = self.ends_at - time.monotonic()
+            # One evaluation of a network takes about a third of its part in a step.
+            estimate = evaluations(self.model.card, self.measured) / (3 * options.batch_size)
+            self._end_at(self.step + max(1, int(remaining_s / per_step - estimate)))
 
     def weights(self) -> dict[str, Tensor]:
         """Return the tensors of the trained model: averaged weights and the data's statistics."""
@@ -233,6 +251,7 @@ class Run:
         Raises TargetError if training diverges, PlatformError if the disk fails.
         """
         recent: deque[Batch] = deque(maxlen=AVERAGED_STEPS)
+        first, other_s = self.step, 0.0
         durations: deque[float] = deque(maxlen=TIMED_STEPS)
         save_due = Timer(self.options.save_every_s, FIRST_SAVE_S)
         report_due = Timer(REPORT_EVERY_S)
@@ -240,6 +259,9 @@ class Run:
             started = time.monotonic()
             recent.append(self.advance())
             durations.append(time.monotonic() - started)
+            learned = time.monotonic()
+            if len(durations) >= FEWEST_TIMED:
+                self._end_in_time(median(durations) + other_s / (self.step - first))
             at_end = self.step == self.options.steps
             if at_end or (len(durations) >= FEWEST_TIMED and report_due()):
                 self._require_finite()
@@ -248,6 +270,7 @@ class Run:
                 report(Progress(self.step, self.options.steps, loss, speed))
             if not at_end and save_due():
                 self.save()
+            other_s += time.monotonic() - learned
         self.save()
         return self.step >= self.options.steps
 

@@ -79,7 +79,7 @@ def train(pictures: Path, **changes: Any) -> list[str]:
 
 def prepare(pictures: Path, **options: Any) -> Prepared:
     """Return the run of some options."""
-    return training.prepare("dots", TrainOptions(pictures, **options), Recorded())
+    return training.prepare("dots", TrainOptions(pictures, **options), Recorded(), 0.0)
 
 
 def test_trains_and_reports(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,14 +1,19 @@
 """A run of a given duration: what is chosen from the measured steps, and that it fits the time."""
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.training import duration
 from sitegen.generative.training.duration import chosen_for, options_for
-from sitegen.generative.training.recipe import NOISE_UNET, small_card
+from sitegen.generative.training.recipe import NOISE_UNET, card_of, small_card
 from sitegen.generative.training.residual import evaluations
+from sitegen.generative.training.train import Run, Training
 
 
 @pytest.mark.parametrize(
@@ -71,3 +76,32 @@ def test_measured_here() -> None:
     """Some steps on noise are timed, and nothing is written."""
     card = small_card(28, 1, light=True)
     assert 0 < duration.seconds_per_step(card, 1, "cpu", "float32", {"batch_size": 2}) < 600
+
+
+@pytest.mark.parametrize("real", [0.5, 2.0])
+def test_ends_in_time(real: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps that turn out faster or slower than measured change their number, not the end.
+
+    100 steps of 1 s were planned, and each takes `real` seconds.
+    """
+    clock, rates = [0.0], list[float]()
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    images = np.zeros((16, 1, 28, 28), np.uint8)
+    options = options_for(100, {**duration.OF_NOISE, "batch_size": 1})
+    run = Run(
+        card_of("flow", 28, 1, levels=16, light=True), Training(images, "x", tmp_path, options)
+    )
+
+    def advance() -> tuple[Tensor, Tensor]:
+        clock[0] += real
+        rates.append(run.options.rate(run.step))
+        run.step += 1
+        return torch.ones(1), torch.ones(1)
+
+    monkeypatch.setattr(run, "advance", advance)
+    run.ends_at = 100.0
+    assert run.advance_to_end(lambda progress: None)
+    assert clock[0] == pytest.approx(100, abs=5)
+    falling = sum(rate < options.learning_rate for rate in rates[options.warmup_steps :])
+    assert falling / len(rates) == pytest.approx(options.decay_share, abs=0.1)
+    assert rates[-1] < 0.1 * options.learning_rate
