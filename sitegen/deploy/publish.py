@@ -46,7 +46,7 @@ _GITHUB = re.compile(
 class PublishOptions:
     """Settings from the command line: the destination, and checks to skip.
 
-    overwrite: replace a branch that has no site of sitegen
+    overwrite: replace a branch that has no site of sitegen, or create the remote's first branch
     placeholders: allow words of `sitegen new`
     stale: allow a folder that is older than its sources
     """
@@ -132,12 +132,19 @@ def publish(site: Site, output: Path, options: PublishOptions, report: Reporter)
         match = re.search(rf"^([0-9a-f]+)\trefs/heads/{re.escape(branch)}$", answer, re.M)
         tip = match[1] if match else None
         cname = site.domain
-        if tip and f"ref: refs/heads/{branch}\tHEAD\n" in f"{answer}\n":
+        if tip is None:
+            if not options.overwrite and not git("ls-remote", "--heads", remote):
+                raise PublishError(
+                    f"{remote} has no branch yet, and the first one becomes its main branch: push "
+                    f"your sources first (`git push {remote} HEAD`); to make {branch} the main "
+                    "branch, add --overwrite"
+                )
+        elif f"ref: refs/heads/{branch}\tHEAD\n" in f"{answer}\n":
             raise PublishError(
                 f"{branch} is the main branch of {remote}, and publishing would replace all of its "
                 "content; name another branch with --branch"
             )
-        if tip:
+        else:
             # Without --depth, which would make the author's whole repository a shallow one.
             git("fetch", "--quiet", "--no-tags", remote, f"refs/heads/{branch}")
             files = git("ls-tree", "--name-only", tip).split("\n")
@@ -231,7 +238,8 @@ def run_git(root: Path, *arguments: str) -> str:
 def _require_repository(site: Site, options: PublishOptions) -> str:
     """Return the address of the remote.
 
-    Raises PublishError without a repository, an author or the remote.
+    Raises PublishError without a repository, an author or the remote, and for a branch that must
+    not be replaced.
     """
     # A hook of git that runs sitegen has these, perhaps for another repository.
     for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"):
@@ -242,6 +250,12 @@ def _require_repository(site: Site, options: PublishOptions) -> str:
     except PublishError as error:
         advice = "create one with `git init` and add a remote with `git remote add origin URL`"
         raise PublishError(f"{site.root}: is not in a git repository; {advice} ({error})") from None
+    worktrees = git("worktree", "list", "--porcelain").split("\n")
+    if f"branch refs/heads/{options.branch}" in worktrees:
+        raise PublishError(
+            f"{options.branch} is checked out here, and publishing would replace all of its "
+            "content; name another branch with --branch, or check out the branch of your sources"
+        )
     remotes = git("remote").split()
     if options.remote not in remotes:
         others = f"there is {', '.join(remotes)}" if remotes else "there is none"

@@ -90,9 +90,20 @@ def test_a_push_of_others_in_the_meantime_is_not_overwritten(
 
 
 def test_branches_that_are_refused(paper: Paper) -> None:
-    """The remote's main branch, and a name that is none."""
+    """A branch that is checked out, the remote's main branch, and a name that is none."""
+    git(paper.root, "worktree", "add", "--quiet", "-b", "side", "../side")
+    for branch in ("main", "side"):
+        paper.refused(f"^{branch} is checked out here", branch=branch, overwrite=True)
+    git(paper.root, "checkout", "--quiet", "-b", "work")
     paper.refused("is the main branch of", branch="main", overwrite=True)
     paper.refused("git push failed: ", branch="a..b")
+
+
+def test_first_branch_of_an_empty_remote(paper: Paper) -> None:
+    """Sources come first, unless --overwrite is given."""
+    git(paper.bare, "update-ref", "-d", "refs/heads/main")
+    paper.refused("no branch yet.*`git push origin HEAD`")
+    assert paper.publish(overwrite=True).changed
 
 
 @pytest.mark.parametrize(
