@@ -424,11 +424,12 @@ function arrange() {
 
 /* Select the clips to play: those that the visitor started, then the most visible ones. */
 function schedule() {
+  const ratio = (clip) => Math.max(clip.ratio, ...clip.partners.map(ratio)); // which follow its clock
   const wanted = clips.filter((clip) => {
-    const here = viewer.clip ? viewer.clip === clip : clip.ratio > 0;
+    const here = viewer.clip ? viewer.clip === clip : ratio(clip) > 0;
     return here && !document.hidden && !clip.held && !clip.walked && (moving || clip.asked);
   });
-  wanted.sort((a, b) => b.asked - a.asked || b.ratio - a.ratio);
+  wanted.sort((a, b) => b.asked - a.asked || ratio(b) - ratio(a));
   const chosen = wanted.slice(0, AT_ONCE);
   for (const clip of clips) clip.run(chosen.includes(clip));
   tell();

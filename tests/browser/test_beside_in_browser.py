@@ -139,6 +139,19 @@ def test_played_together(browser: Browser, sample_site: SampleSite) -> None:
             wait_for_shade(page, name, value)
 
 
+def test_clock_of_a_row_on_a_phone(browser: Browser, sample_site: SampleSite) -> None:
+    """The clip that leads also plays where only the one beneath it is in view, so that all do so
+    on its clock.
+    """
+    window = {"width": 390, "height": 300}
+    with opened(browser, f"{sample_site.address}second/", viewport=window) as page:
+        top = box_of(page.locator(f"#{ROW[1]} .stage"))["y"]
+        page.evaluate("top => scrollTo({ top, behavior: 'instant' })", top)
+        leader = box_of(page.locator(f"#{ROW[0]} .stage"))
+        assert leader["y"] + leader["height"] < 0
+        until(page, "[...document.querySelectorAll('.row video')].every(video => !video.paused)")
+
+
 @pytest.mark.parametrize("differing", [ROW[::-1]], indirect=True)
 def test_link_to_a_level_that_others_lack(browser: Browser, differing: str) -> None:
     """The figure of the address is at its level, though the first has fewer; that is near by."""
