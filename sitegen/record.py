@@ -173,13 +173,14 @@ class record:
             if self._skipped is not None:
                 self._write(*self._skipped)
             self._run["finished"] = kind is None
+            steps, faults = self._run["steps"], []
+            for name in ("labels", "captions") if kind is None and steps else ():
+                count, many = steps[-1]["count"], len(self._run.get(name, ()))
+                if name in self._run and many != count:
+                    faults.append(f"{name}: {many} for {count} samples; give one for each")
+                    del self._run[name]  # so that the states can be shown
             self._archive.write(self._run)
-            count = self._run["steps"][-1]["count"] if kind is None and self._run["steps"] else None
-            for name in ("labels", "captions"):
-                texts = self._run.get(name)
-                many = len(texts or ())
-                fits = count is None or texts is None or many == count
-                _require(fits, f"{name}: {many} for {count} samples; give one for each")
+            _require(not faults, f"{'; '.join(faults)}; the file is complete, but without them")
         finally:
             self._archive.close()
             self._archive = None

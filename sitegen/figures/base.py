@@ -193,15 +193,16 @@ class FigureKind:
 
     def _label_faults(self, card: ModelCard) -> Iterator[str]:
         """Yield what is wrong with the labels for the model."""
+        if card.labels is None:
+            if self.labels is not None or self.guidance:
+                yield f"labels and guidance: the model {self.model} takes none; leave them out"
+            return
         if self.labels is None:
             if self.guidance:
                 yield f"guidance = {self.guidance:g}: goes towards labels; give labels, too"
-            elif card.labels is not None and not card.labels.optional:
+            elif not card.labels.optional:
                 only = f"the model {self.model} draws by label only: {card.labels.listed}"
                 yield f"labels is missing: {only}"
-            return
-        if card.labels is None:
-            yield f"labels: the model {self.model} takes none; leave them out"
             return
         if self.guidance and not card.labels.optional:
             never = f"the model {self.model} never draws without a label"

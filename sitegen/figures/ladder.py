@@ -66,9 +66,9 @@ class Ladder(ChosenKind):
     def _take_models(cls, arguments: ArgsKwargs) -> ArgsKwargs:
         """Accept `models`, the first of which is the figure's model."""
         values = dict(arguments.kwargs or {})
-        names = values.pop("models", None)
-        if isinstance(names, list | tuple) and names and not arguments.args:
-            values |= {"model": names[0], "also": tuple(names[1:])}
+        names = values.get("models")
+        if isinstance(names, list | tuple) and names and "model" not in values:
+            values |= {"model": names[0], "also": tuple(values.pop("models")[1:])}
         return ArgsKwargs(arguments.args, values)
 
     @property

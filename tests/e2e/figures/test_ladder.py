@@ -7,7 +7,7 @@ import pytest
 
 from sitegen.builder.plan import plan
 from sitegen.core.diagnostics import SourceLocation
-from sitegen.core.errors import SitegenError
+from sitegen.core.errors import ConfigError, SitegenError
 from sitegen.figures.ladder import Ladder, column_names
 from sitegen.generative.card.card import ModelCard, read_card
 from sitegen.media.frames import to_uint8
@@ -70,6 +70,8 @@ def test_columns_of_one_label(sources: Sources) -> None:
     solvers = names_of(card, steps=[2, 3], samplers=["dpmpp", "dpmpp2m"])
     assert solvers == ("dpmpp 2", "dpmpp 3", "dpmpp2m 2", "dpmpp2m 3")
     assert names_of(card, steps=[2, 3], also="b") == ("noise 2", "noise 3", "b 2", "b 3")
+    with pytest.raises(ConfigError, match="models: unknown key"):  # one or the other
+        names_of(card, models=["a", "b"])
 
 
 def test_guidance_counts_where_networks_take_labels() -> None:

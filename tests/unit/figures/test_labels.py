@@ -97,7 +97,8 @@ def test_which_sample_has_which(
         ({"labels": 3}, CARD, "no label 3; the labels are cat, dog, owl"),
         ({"labels": ["cat", "dog"], "count": 5}, CARD, "2 for 5 samples; give one for all"),
         ({"guidance": 1.0}, CARD, "guidance = 1: goes towards labels"),
-        ({"labels": "cat"}, small_card(), "the model tiny takes none"),
+        ({"labels": "cat"}, small_card(), "labels and guidance: the model tiny takes none"),
+        ({"guidance": 1.0}, small_card(), "labels and guidance: the model tiny takes none"),
         (
             {"labels": "cat", "guidance": 1.0},
             small_card(num_classes=3, labels=LabelsConfig(NAMES, optional=False)),
