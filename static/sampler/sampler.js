@@ -106,8 +106,9 @@ export class Sampler {
     if (!this.#prior) return yield* this.#flow(hidden(state), visited.slice(start));
     for (let i = start; i + 1 < visited.length; i++) {
       const [level, below] = [visited[i], visited[i + 1]];
-      const { mean, sharp } = this.predict(state, level, below);
-      const fresh = this.#scaled(noise(level), level, below, delta);
+      const factors = this.#factors(level, below);
+      const { mean, sharp } = this.predict(state, level, below, factors);
+      const fresh = this.#scaled(noise(level), level, factors, delta);
       state = mean.map((value, place) => value + fresh[place]);
       yield { level: below, state, mean, sharp };
     }
@@ -179,7 +180,7 @@ export class Sampler {
   }
 
   /* The mean of the state at level `below`, given the state at `level`, and û_0. */
-  predict(state, level, below) {
+  predict(state, level, below, factors = this.#factors(level, below)) {
     const at = this.#bands.findLastIndex(({ lowest_level: lowest }) => lowest <= level);
     const band = this.#bands[at];
     if (!this.#statistics) {
@@ -188,13 +189,14 @@ export class Sampler {
     }
     const { mean: average, variance } = this.#statistics;
     const noise = this.description.training_noise_std ** 2;
-    const [here, there, stays] = [this.#left(level), this.#left(below), this.#stays(level, below)];
+    const [here, there, stays] = factors;
     const [plane, count] = [here.length, state.length];
     const cosines = this.#planes.forward(state);
     const [estimate, z, unknown] = [0, 1, 2].map(() => new Float32Array(count));
     for (let first = 0; first < count; first += plane)
       for (let place = 0, i = first; place < plane; place++, i++) {
-        const [left, own] = [here[place], variance[i]];
+        const left = here[place]; // not destructured, which is slow in Firefox
+        const own = variance[i];
         const total = left * left * own + noise;
         const away = cosines[i] - left * average[i];
         estimate[i] = average[i] + ((left * own) / total) * away;
@@ -217,11 +219,11 @@ export class Sampler {
   /* The noise of δ and, if known, of the residual variance of each cosine, for colour images with
      its covariance over channels: sitegen/generative/process/dissipation.py. Both are reduced if
      noise is kept. */
-  #scaled(fresh, level, below, delta) {
+  #scaled(fresh, level, factors, delta) {
     const { variance, residual, ring } = this.#statistics ?? {};
     if (!residual) return fresh.map((value) => delta * value);
     const { image_size: size, channels, training_noise_std: std } = this.description;
-    const [here, there, stays] = [this.#left(level), this.#left(below), this.#stays(level, below)];
+    const [here, there, stays] = factors;
     const [, rings] = this.description.tensors[RESIDUAL].shape;
     const [plane, noise] = [size * size, std * std];
     const cosines = this.#planes.forward(fresh);
@@ -250,6 +252,10 @@ export class Sampler {
       }
     }
     return this.#planes.inverse(scaled);
+  }
+
+  #factors(level, below) {
+    return [this.#left(level), this.#left(below), this.#stays(level, below)];
   }
 
   /* A_k: the factor that remains of each cosine at level k. */
@@ -348,37 +354,40 @@ class CosineTransform {
     const columns = rows.map((_, i) => rows[(i % size) * size + Math.floor(i / size)]);
     Object.assign(this, { kernels, size, channels });
     this.basis = [rows, columns].map((numbers) => kernels.keep(numbers));
-    this.packed = kernels.reserve(panels(size) * size);
-    [this.from, this.half, this.to] = [0, 1, 2].map(() => kernels.reserve(size ** 2));
+    this.packed = [...this.basis, 0].map(() => kernels.reserve(panels(size) * size));
+    for (const [i, matrix] of this.basis.entries()) this.#pack(this.packed[i], matrix);
+    [this.images, this.half] = [0, 1].map(() => kernels.reserve(channels * size ** 2));
   }
 
   forward(images) {
-    return this.#transformed(images, ...this.basis);
+    return this.#transformed(images, this.basis[0], this.packed[1]);
   }
 
   inverse(cosines) {
-    const [rows, columns] = this.basis;
-    return this.#transformed(cosines, columns, rows);
+    return this.#transformed(cosines, this.basis[1], this.packed[0]);
   }
 
-  /* left · X · right of each channel. */
-  #transformed(images, left, right) {
-    const { kernels, size, channels, from, half, to } = this;
-    const plane = size ** 2;
-    const out = new Float32Array(images.length);
-    for (let c = 0; c < channels; c++) {
-      kernels.write(from, images.subarray(c * plane, (c + 1) * plane));
-      this.#multiply(half, from, right);
-      this.#multiply(to, left, half);
-      out.set(kernels.floats(to, plane), c * plane);
+  /* left · X · right of each channel; `right` is packed. */
+  #transformed(planes, left, right) {
+    const { kernels, size, channels, images, half } = this;
+    const packed = this.packed[2];
+    kernels.write(images, planes);
+    this.#multiply(half, images, right, channels * size);
+    for (let c = 0, plane = 0; c < channels; c++, plane += 4 * size ** 2) {
+      this.#pack(packed, half + plane);
+      this.#multiply(images + plane, left, packed, size);
     }
-    return out;
+    return kernels.floats(images, planes.length).slice();
   }
 
-  #multiply(out, a, b) {
-    const { kernels, size, packed } = this;
-    kernels.run.pack(packed, b, size, size, size, 1);
-    kernels.run.multiply(out, size, a, size, size, packed, size, size, 0, 0);
+  #pack(out, matrix) {
+    const { kernels, size } = this;
+    kernels.run.pack(out, matrix, size, size, size, 1);
+  }
+
+  #multiply(out, a, b, rows) {
+    const { kernels, size } = this;
+    kernels.run.multiply(out, size, a, size, rows, b, size, size, 0, 0);
   }
 }
 
