@@ -312,7 +312,8 @@
       try {
         const part = (name) => import(new URL(name, WORKER));
         const parts = ["worker-pool.js", "film.js"].map(part);
-        const [{ WorkerPool }, films] = await Promise.all(parts);
+        const [{ WorkerPool }, encoders] = await Promise.all(parts);
+        this.encoders = encoders;
         const whole = (uri) => new URL(uri, document.baseURI).href;
         const files = { model: whole(this.words.model), weights: whole(this.words.weights) };
         const pool = new WorkerPool((data) => this.hear(data), (fault) => this.lose(pool, fault));
@@ -324,7 +325,6 @@
         });
         this.fetch.hidden = true;
         this.init();
-        await this.offerFilms(films);
         return true;
       } catch (fault) {
         this.lose(this.pool, fault);
@@ -354,8 +354,11 @@
       else Object.assign(this.start, { min: range[0].toFixed(3), max: range[1].toFixed(3) });
     }
 
-    /* Films are MP4 if the browser can encode H.264. Otherwise, the button names the format. */
-    async offerFilms({ able, film, recorded }) {
+    /* Films are MP4 if the browser can encode H.264. Otherwise, the button names the format. To find
+       out starts the browser's encoder, so a first picture does not wait for it. */
+    async offerFilms() {
+      if (this.write) return;
+      const { able, film, recorded } = this.encoders;
       const side = 2 * Math.max(SAVED / 2, this.model.size);
       const mp4 = await able(side, side, FPS);
       this.films = FILMS.find((type) => window.MediaRecorder?.isTypeSupported(type));
@@ -421,6 +424,7 @@
       const whole = this.many ? words.all : words.done;
       if (this.diverged === undefined) this.tell(picture.whole ? whole : words.stopped);
       else this.tell(fill(words.diverged, { level: this.diverged }));
+      this.offerFilms();
     }
 
     get drawing() {
@@ -661,6 +665,7 @@
     /* Save all levels as a film. */
     async record() {
       if (this.idle(this.film)) return;
+      await this.offerFilms();
       const { picture, films: type, model, words } = this;
       const states = [...picture.states, ...Array(REST).fill(picture.states.at(-1))];
       const small = document.createElement("canvas");

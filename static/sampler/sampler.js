@@ -195,7 +195,8 @@ export class Sampler {
     const [estimate, z, unknown] = [0, 1, 2].map(() => new Float32Array(count));
     for (let first = 0; first < count; first += plane)
       for (let place = 0, i = first; place < plane; place++, i++) {
-        const left = here[place]; // not destructured, which is slow in Firefox
+        // Destructuring would run an iterator for each pixel.
+        const left = here[place];
         const own = variance[i];
         const total = left * left * own + noise;
         const away = cosines[i] - left * average[i];
