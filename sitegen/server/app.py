@@ -221,7 +221,10 @@ def serve(server: Server, preview: Preview, listener: socket.socket) -> None:
     thread = threading.Thread(target=preview.run, name="rendering", daemon=True)
     thread.start()
     try:
-        server.run(sockets=[listener])
+        # A signal that is raised while this thread imports a module, as uvicorn does at its start,
+        # may leave the import lock held, and the other thread would wait for it for ever.
+        with server.capture_signals():
+            server.run(sockets=[listener])
     finally:
         preview.close()
         thread.join()

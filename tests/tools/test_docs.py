@@ -27,6 +27,7 @@ from sitegen.figures.registry import figure_kinds
 from sitegen.generative.card.card import ModelCard
 from tests.support.builders import Builder, FakeRenderer, environment
 from tests.support.paths import ROOT
+from tests.support.previewing import WAIT_S
 from tests.support.tinymodel import pictures, write_model
 
 DOCS = ROOT / "docs"
@@ -149,7 +150,10 @@ def preview(words: list[str]) -> None:
         assert process.stdout is not None
         told = next(line for line in process.stdout if "http://127.0.0.1:" in line)
         process.send_signal(signal.SIGINT)
-        process.stdout.read()
+        try:
+            process.communicate(timeout=WAIT_S)
+        finally:
+            process.kill()
     assert (process.returncode, "Ctrl-C" in told) == (130, True)
 
 

@@ -5,13 +5,18 @@ import re
 import signal
 import socket
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from sitegen.server.app import media_type
-from tests.support.builders import children, temporaries, write_page, write_site
+from sitegen.builder.plan import BuildOptions
+from sitegen.server.app import Server, listening, media_type, serve
+from sitegen.server.preview import Preview
+from sitegen.server.rendering import BuildProcess
+from tests.support.builders import CPU, children, temporaries, write_page, write_site
 from tests.support.previewing import WAIT_S, Running, port_of, running, serving, wait_for
+from tests.support.reporters import Silent
 from tests.support.tinymodel import write_model
 
 
@@ -197,3 +202,24 @@ def test_the_process_that_renders(tmp_path: Path) -> None:
         write_page(config, "Other words.\n\n" + '{{ trajectories("tiny", count=2) }}\n')
         wait_for(lambda: (config.parent / "build/media.json").exists(), "rendering")
         wait_for(lambda: with_torch(process.pid) == [], "the end of what rendered")
+
+
+def test_ctrl_c_while_the_server_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends the server, and is raised only where no module is being imported.
+
+    An exception in the middle of an import can leave the import lock held for ever.
+    """
+    config, options = write_site(tmp_path), BuildOptions(CPU)
+    preview = Preview(config, options, partial(BuildProcess, config, options), Silent())
+    server, imported = Server(preview), []
+    original = server.config.get_loop_factory
+
+    def importing() -> object:
+        signal.raise_signal(signal.SIGINT)
+        imported.append("the loop's module")
+        return original()
+
+    monkeypatch.setattr(server.config, "get_loop_factory", importing)
+    with listening(0) as listener, pytest.raises(KeyboardInterrupt):
+        serve(server, preview, listener)
+    assert imported
