@@ -11,7 +11,6 @@
   const [BRANCHES, LONGEST] = [64, 2000]; // maximum branches, and characters, of a picture in a link
   const SAVED = 512; // approximate size of a saved picture in pixels
   const [FPS, REST] = [24, 24]; // of a film; frames for which its last picture stays
-  const FILMS = ["video/webm;codecs=vp8", "video/webm", "video/mp4"]; // VP9 is too slow for some
   const HALF = 0.6; // share of the levels at which about half of a picture is decided
   const SIMD = [
     0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253,
@@ -310,10 +309,7 @@
     async load() {
       this.cost.hidden = true;
       try {
-        const part = (name) => import(new URL(name, WORKER));
-        const parts = ["worker-pool.js", "film.js"].map(part);
-        const [{ WorkerPool }, encoders] = await Promise.all(parts);
-        this.encoders = encoders;
+        const { WorkerPool } = await import(new URL("worker-pool.js", WORKER));
         const whole = (uri) => new URL(uri, document.baseURI).href;
         const files = { model: whole(this.words.model), weights: whole(this.words.weights) };
         const pool = new WorkerPool((data) => this.hear(data), (fault) => this.lose(pool, fault));
@@ -352,21 +348,6 @@
       Object.assign(this.canvas, { width: size, height: size });
       if (channels > 1) this.offerHues();
       else Object.assign(this.start, { min: range[0].toFixed(3), max: range[1].toFixed(3) });
-    }
-
-    /* Films are MP4 if the browser can encode H.264. Otherwise, the button names the format. To find
-       out starts the browser's encoder, so a first picture does not wait for it. */
-    async offerFilms() {
-      if (this.write) return;
-      const { able, film, recorded } = this.encoders;
-      const side = 2 * Math.max(SAVED / 2, this.model.size);
-      const mp4 = await able(side, side, FPS);
-      this.films = FILMS.find((type) => window.MediaRecorder?.isTypeSupported(type));
-      this.write = mp4 ? film : recorded;
-      this.film.hidden = !mp4 && !this.films;
-      const other = !mp4 && this.films?.startsWith("video/webm");
-      const words = other ? this.words.webm : this.words.film;
-      this.film.title = this.film.querySelector("span").textContent = words;
     }
 
     /* Buttons for hues around the colour circle, taken from the model's initial states. */
@@ -424,7 +405,6 @@
       const whole = this.many ? words.all : words.done;
       if (this.diverged === undefined) this.tell(picture.whole ? whole : words.stopped);
       else this.tell(fill(words.diverged, { level: this.diverged }));
-      this.offerFilms();
     }
 
     get drawing() {
@@ -665,8 +645,7 @@
     /* Save all levels as a film. */
     async record() {
       if (this.idle(this.film)) return;
-      await this.offerFilms();
-      const { picture, films: type, model, words } = this;
+      const { picture, model, words } = this;
       const states = [...picture.states, ...Array(REST).fill(picture.states.at(-1))];
       const small = document.createElement("canvas");
       show(small, states[0], model);
@@ -678,9 +657,11 @@
       this.film.setAttribute("aria-disabled", "true");
       this.tell(words.filming);
       try {
-        const blob = await this.write(pen.canvas, { count: states.length, fps: FPS, draw, type });
-        this.hand(picture, blob, `.${blob.type.slice(6, 10).replace(";", "")}`);
-        this.tell(words.filmed);
+        const { film } = await import(new URL("film.js", WORKER));
+        const blob = await film(pen.canvas, { count: states.length, fps: FPS, draw });
+        const ending = blob.type.slice(6, 10).replace(";", ""); // of "video/mp4" or "video/webm;codecs=vp8"
+        this.hand(picture, blob, `.${ending}`);
+        this.tell(fill(words.filmed, { format: ending === "mp4" ? "MP4" : "WebM" }));
       } catch (fault) {
         console.info(fault);
         this.tell(words.unfilmed);

@@ -1,9 +1,11 @@
 /* Films as MP4 with H.264, which all players and presentation programs support. WebCodecs encodes the
-   pictures, and this module writes the box structure (ISO/IEC 14496-12 and -15). */
+   pictures, and this module writes the box structure (ISO/IEC 14496-12 and -15). Where the browser
+   cannot encode H.264, it records the film in a format of its own. */
 
 const CODECS = ["avc1.42e01f", "avc1.42e033"]; // for small and large pictures; neither reorders frames
 const BITS = 4_000_000; // bits per second
 const KEYS = 24; // frames from one keyframe to the next
+const RECORDED = ["video/webm;codecs=vp8", "video/webm", "video/mp4"]; // VP9 is too slow for some
 
 /* Return an encoder configuration for films of this size; undefined without H.264. */
 async function encoding(width, height, fps) {
@@ -15,10 +17,13 @@ async function encoding(width, height, fps) {
   }
 }
 
-export const able = async (width, height, fps) => Boolean(await encoding(width, height, fps));
-
 /* Create a film as a blob. draw(n) draws picture n on `canvas`. */
-export async function film(canvas, { count, fps, draw }) {
+export async function film(canvas, frames) {
+  const config = await encoding(canvas.width, canvas.height, frames.fps);
+  return config ? encoded(canvas, config, frames) : recorded(canvas, frames);
+}
+
+async function encoded(canvas, config, { count, fps, draw }) {
   const { width, height } = canvas;
   const samples = [];
   let described, failed;
@@ -31,7 +36,7 @@ export async function film(canvas, { count, fps, draw }) {
       samples.push({ data, key: chunk.type === "key", time: chunk.timestamp });
     },
   });
-  encoder.configure(await encoding(width, height, fps));
+  encoder.configure(config);
   for (let n = 0; n < count && !failed; n++) {
     draw(n);
     const frame = new VideoFrame(canvas, { timestamp: Math.round((1e6 * n) / fps) });
@@ -47,7 +52,8 @@ export async function film(canvas, { count, fps, draw }) {
 }
 
 /* Create a film without H.264: record the canvas during hidden playback. */
-export async function recorded(canvas, { count, fps, draw, type }) {
+async function recorded(canvas, { count, fps, draw }) {
+  const type = RECORDED.find((each) => MediaRecorder.isTypeSupported(each));
   draw(0);
   const stream = canvas.captureStream(0); // with an automatic rate, Firefox drops frames
   const [track] = stream.getVideoTracks();

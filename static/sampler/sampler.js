@@ -92,25 +92,43 @@ export class Sampler {
       normals(this.#kernels, seed, Purpose.STEP, sample, level, channels * size ** 2);
   }
 
-  /* Yield the steps down from a state at level `from`: the `level` reached, the `mean` that the
-     model gives for it, the noisy `state`, and `sharp`, the predicted û_0 (null without a
-     prediction). The picture is the last mean. `visited` replaces the model's levels, for example
-     by fewer ones. `label` lists rows of the class embedding with weights, and `towards` is the
-     guidance towards it. */
+  /* Yield the steps down from a state at level `from`: the `level` reached, the `state` there, and
+     `sharp`, the predicted û_0 (null without a prediction). No noise is added at level 0, whose state
+     is the picture. `visited` replaces the model's levels, for example by fewer ones. `label` lists
+     rows of the class embedding with weights, and `towards` is the guidance towards it. */
   *descend(state, noise, options = {}) {
-    const { from, noiseStd, visited = this.description.visited, label, towards = 0 } = options;
+    const { from, visited = this.description.visited, label, towards = 0 } = options;
     for (const band of this.#bands) Object.assign(band, { label, towards });
-    const delta = Math.fround(noiseStd ?? this.description.sampling_noise_std);
     const start = visited.indexOf(from ?? visited[0]);
     if (start < 0) throw new Error(`level ${from} is not one that is visited`);
-    if (!this.#prior) return yield* this.#flow(hidden(state), visited.slice(start));
-    for (let i = start; i + 1 < visited.length; i++) {
+    const steps = visited.slice(start);
+    if (!this.#prior) yield* this.#flow(hidden(state), steps);
+    else if (this.#statistics) yield* this.#cascade(state, noise, steps);
+    else yield* this.#changes(state, noise, steps);
+  }
+
+  /* The steps of a network that answers with the change of the image. */
+  *#changes(state, noise, visited) {
+    const delta = Math.fround(this.description.sampling_noise_std);
+    for (let i = 0; i + 1 < visited.length; i++) {
+      const change = this.#bands[0].seen(state, visited[i]);
+      state = state.map((value, place) => value + change[place]);
+      if (visited[i + 1]) add(state, noise(visited[i]).map((value) => delta * value));
+      yield { level: visited[i + 1], state, sharp: null };
+    }
+  }
+
+  /* The steps of a preconditioned model, on cosines, since all but its U-Nets works on these. */
+  *#cascade(state, noise, visited) {
+    let cosines = this.#planes.forward(state);
+    for (let i = 0; i + 1 < visited.length; i++) {
       const [level, below] = [visited[i], visited[i + 1]];
       const factors = this.#factors(level, below);
-      const { mean, sharp } = this.predict(state, level, below, factors);
-      const fresh = this.#scaled(noise(level), level, factors, delta);
-      state = mean.map((value, place) => value + fresh[place]);
-      yield { level: below, state, mean, sharp };
+      const [mean, sharp] = this.#predicted(cosines, level, factors);
+      if (below) add(mean, this.#scaled(noise(level), level, factors));
+      cosines = mean;
+      const [next, predicted] = [mean, sharp].map((each) => this.#planes.inverse(each));
+      yield { level: below, state: next, sharp: predicted };
     }
   }
 
@@ -119,8 +137,8 @@ export class Sampler {
     const step = this.description.flow ? this.#solved : this.#implied;
     for (let i = 0; i + 1 < visited.length; i++) {
       const [next, sharp] = step.call(this, state, visited[i], visited[i + 1]);
-      const mean = shown((state = next));
-      yield { level: visited[i + 1], state: mean, mean, sharp: shown(sharp) };
+      state = next;
+      yield { level: visited[i + 1], state: shown(state), sharp: shown(sharp) };
     }
   }
 
@@ -179,19 +197,13 @@ export class Sampler {
     return estimate.map((value, i) => value + weight * (value - worse[i]));
   }
 
-  /* The mean of the state at level `below`, given the state at `level`, and û_0. */
-  predict(state, level, below, factors = this.#factors(level, below)) {
+  /* The cosines of the mean of the next state, and of û_0, given those of the state at `level`. */
+  #predicted(cosines, level, factors) {
     const at = this.#bands.findLastIndex(({ lowest_level: lowest }) => lowest <= level);
-    const band = this.#bands[at];
-    if (!this.#statistics) {
-      const change = band.seen(state, level);
-      return { mean: state.map((value, place) => value + change[place]), sharp: null };
-    }
     const { mean: average, variance } = this.#statistics;
     const noise = this.description.training_noise_std ** 2;
     const [here, there, stays] = factors;
-    const [plane, count] = [here.length, state.length];
-    const cosines = this.#planes.forward(state);
+    const [plane, count] = [here.length, cosines.length];
     const [estimate, z, unknown] = [0, 1, 2].map(() => new Float32Array(count));
     for (let first = 0; first < count; first += plane)
       for (let place = 0, i = first; place < plane; place++, i++) {
@@ -204,7 +216,7 @@ export class Sampler {
         z[i] = away / Math.sqrt(total);
         unknown[i] = Math.sqrt((own * noise) / total);
       }
-    const answer = band.answer(estimate, z, level);
+    const answer = this.#bands[at].answer(estimate, z, level);
     const more = this.description.guidance ?? 0; // one for all bands, or each
     const farther = 1 + (more[at] ?? more);
     const [sharp, mean] = [estimate, z]; // of which no more is needed
@@ -214,20 +226,21 @@ export class Sampler {
         sharp[i] = estimate[i] + farther * unknown[i] * answer[i];
         mean[i] = (there[place] - kept * here[place]) * sharp[i] + kept * cosines[i];
       }
-    return { mean: this.#planes.inverse(mean), sharp: this.#planes.inverse(sharp) };
+    return [mean, sharp];
   }
 
-  /* The noise of δ and, if known, of the residual variance of each cosine, for colour images with
-     its covariance over channels: sitegen/generative/process/dissipation.py. Both are reduced if
-     noise is kept. */
-  #scaled(fresh, level, factors, delta) {
-    const { variance, residual, ring } = this.#statistics ?? {};
-    if (!residual) return fresh.map((value) => delta * value);
+  /* The cosines of the noise of δ and, if known, of the residual variance of each cosine, for colour
+     images with its covariance over channels: sitegen/generative/process/dissipation.py. Both are
+     reduced if noise is kept. */
+  #scaled(fresh, level, factors) {
+    const { variance, residual, ring } = this.#statistics;
     const { image_size: size, channels, training_noise_std: std } = this.description;
+    const delta = Math.fround(this.description.sampling_noise_std);
+    const cosines = this.#planes.forward(fresh);
+    if (!residual) return cosines.map((value) => delta * value);
     const [here, there, stays] = factors;
     const [, rings] = this.description.tensors[RESIDUAL].shape;
     const [plane, noise] = [size * size, std * std];
-    const cosines = this.#planes.forward(fresh);
     const scaled = new Float32Array(cosines.length);
     const [deviation, root] = [channels, channels ** 2].map((count) => new Float64Array(count));
     for (let place = 0; place < plane; place++) {
@@ -252,7 +265,7 @@ export class Sampler {
         scaled[a * plane + place] = sum;
       }
     }
-    return this.#planes.inverse(scaled);
+    return scaled;
   }
 
   #factors(level, below) {
@@ -280,6 +293,10 @@ export class Sampler {
       for (let x = 0; x < size; x++) factors[i++] = along[y] * along[x];
     return factors;
   }
+}
+
+function add(sum, numbers) {
+  for (let i = 0; i < sum.length; i++) sum[i] += numbers[i];
 }
 
 /* States from [-1, 1] in pixel units, and back. */
@@ -406,7 +423,13 @@ function resized(planes, channels, from, to) {
 }
 
 /* Convert planar channels to interleaved pixels, and back. */
-const interleaved = (planes, channels, side) =>
-  planes.map((_, i) => planes[(i % channels) * side ** 2 + Math.floor(i / channels)]);
-const separated = (pixels, channels, side) =>
-  pixels.map((_, i) => pixels[(i % side ** 2) * channels + Math.floor(i / side ** 2)]);
+const interleaved = (planes, channels, side) => transposed(planes, channels, side ** 2);
+const separated = (pixels, channels, side) => transposed(pixels, side ** 2, channels);
+
+/* The transpose of a matrix of rows × columns. */
+function transposed(matrix, rows, columns) {
+  const out = new Float32Array(matrix.length);
+  for (let row = 0, i = 0; row < rows; row++)
+    for (let column = 0; column < columns; column++) out[column * rows + row] = matrix[i++];
+  return out;
+}

@@ -6,6 +6,7 @@
 
 const [MOST, MOST_OF_PHONES] = [4, 2]; // about 45 MB each for the shipped models
 const PATIENCE = 30000; // milliseconds to wait for more data of a file
+const REPORT = 250; // milliseconds from one report of progress to the next
 
 /* Fetched files by address, shared by figures and workers. */
 const fetched = new Map();
@@ -21,8 +22,8 @@ function bring(address, tell) {
   return fetched.get(address);
 }
 
-/* Download a file as a blob; reject if it is missing or the transfer stalls. Progress is reported
-   in percent for each tenth, if the host sends the length. */
+/* Download the bytes of a file; reject if it is missing or the transfer stalls. Progress is reported
+   in percent, if the host sends the length. */
 async function download(address, cache, tell = () => {}) {
   const ending = new AbortController();
   let timer;
@@ -36,18 +37,29 @@ async function download(address, cache, tell = () => {}) {
     if (!answer.ok) throw new Error(`${address}: ${answer.status}`);
     const parts = [];
     const whole = !answer.headers.get("Content-Encoding") && answer.headers.get("Content-Length");
-    let [come, told] = [0, 0];
+    let [come, reported] = [0, performance.now()];
     for (const reader = answer.body.getReader(); ; wait()) {
       const { value, done } = await reader.read();
-      if (done) return new Blob(parts);
+      if (done) return joined(parts, come);
       parts.push(value);
       come += value.length;
-      const tenths = Math.floor((10 * come) / whole);
-      if (whole > 0 && tenths > told) tell(10 * (told = tenths));
+      if (!(whole > 0) || performance.now() < reported + REPORT) continue;
+      reported = performance.now();
+      tell(Math.floor((100 * come) / whole));
     }
   } finally {
     clearTimeout(timer);
   }
+}
+
+function joined(parts, length) {
+  const bytes = new Uint8Array(length);
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes.buffer;
 }
 
 /* The number of workers that leaves the device responsive. */
@@ -71,9 +83,9 @@ export class WorkerPool {
   async open({ model, weights }, tell) {
     const files = { wasm: new URL("kernels.wasm", import.meta.url).href, model, weights };
     const names = Object.keys(files);
-    const blobs = await Promise.all(names.map((name) =>
+    const contents = await Promise.all(names.map((name) =>
       bring(files[name], name === "weights" ? tell : undefined)));
-    this.files = Object.fromEntries(names.map((name, place) => [name, blobs[place]]));
+    this.files = Object.fromEntries(names.map((name, place) => [name, contents[place]]));
     return this.#spawn().catch((fault) => {
       for (const address of Object.values(files)) {
         fetched.delete(address); // one of the files is invalid

@@ -1,7 +1,8 @@
 /* A worker that draws pictures for a page. It receives and sends these messages:
 
      { load: { wasm, model, weights } }
-                                    the engine and a model's files, as blobs; answered by { ready }
+                                    the bytes of the engine and of a model's files; answered by
+                                    { ready }
      { draw: id, picture, from, coarse }
                                     answered by one message per level: { id, level, state, sharp }, then
                                     { id, ended: "done", seconds }, or { id, ended: "stopped" }, or
@@ -13,7 +14,6 @@
    of its flat start in each channel, if it was changed; the number of its class, its `kind`, if chosen,
    and the `guidance` towards it. An interpolation is `between` two such
    pictures, with a `share`. `from` is a level and the state there, if known; `coarse` uses few levels.
-   The state at level 0 is the last mean.
 
    A tile of an atlas is a picture with the `digits` of its splits. It is drawn `until` a level, and
    only the state there is sent. `from` is the state of its parent, or the finished picture to be
@@ -44,20 +44,17 @@ onmessage = async ({ data }) => {
 };
 
 async function load({ wasm, model, weights }) {
-  kernels = await Kernels.load(await wasm.arrayBuffer());
-  const [description, numbers] = [JSON.parse(await model.text()), await weights.arrayBuffer()];
-  const { sha256 = "" } = description;
-  const found = await digest(numbers);
-  if (sha256 && found && found !== sha256) throw new Error("the weights are not those of the model");
+  kernels = await Kernels.load(wasm);
+  const description = JSON.parse(new TextDecoder().decode(model));
   validate(description);
-  sampler = new Sampler(kernels, description, numbers);
+  sampler = new Sampler(kernels, description, weights);
   const { image_size: size, channels, visited, parameterization } = description;
   if (description.axis) {
     const known = { sigmas: description.axis.values, predicts: true, range: [0, 1], hues: [] };
     postMessage({ ready: { size, channels, visited, ...known } });
     return;
   }
-  prior = means(description, numbers);
+  prior = means(description, weights);
   const predicts = parameterization === "preconditioned";
   const known = { range: range(), hues: channels === 3 ? hues() : [] };
   postMessage({ ready: { size, channels, visited, sigmas: description.sigmas, predicts, ...known } });
@@ -79,12 +76,6 @@ function validate({ image_size: size, channels, levels, visited, sigmas, axis })
   };
   for (const [name, holds] of Object.entries(right))
     if (!holds) throw new Error(`the model's ${name} is damaged`);
-}
-
-/* The digest in hexadecimal; empty on insecure pages, where browsers provide none. */
-async function digest(bytes) {
-  const found = new Uint8Array((await crypto.subtle?.digest("SHA-256", bytes)) ?? []);
-  return [...found].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 /* The channel means of every initial state in the bank. */
@@ -128,10 +119,10 @@ async function draw({ draw: id, picture, from, coarse }) {
     const { value: step, done } = steps.next();
     seconds += (performance.now() - begun) / 1000;
     if (done) break;
-    const { level, state, mean, sharp } = step;
+    const { level, state, sharp } = step;
     if (!state.every(sound)) return postMessage({ id, ended: "diverged", level });
     reached = level;
-    if (!(level > picture.until)) postMessage({ id, level, state: level ? state : mean, sharp });
+    if (!(level > picture.until)) postMessage({ id, level, state, sharp });
     await turn();
     while (paused && current === id) await new Promise((resolve) => (wake = resolve));
     if (current !== id) return postMessage({ id, ended: "stopped" });

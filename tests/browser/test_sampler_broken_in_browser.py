@@ -1,7 +1,6 @@
 """A model that draws in the page, where parts of it are missing, damaged or not allowed."""
 
 import contextlib
-import hashlib
 import json
 import re
 import shutil
@@ -55,7 +54,7 @@ def tampered(**values: Any) -> Callable[[bytes], bytes]:
 
 
 PARTS: dict[str, tuple[str, Callable[[bytes], bytes] | None]] = {
-    "weights with other bits": ("media/*.bin", lambda data: data[:5000] + bytes(99) + data[5099:]),
+    "weights that end early": ("media/*.bin", lambda data: data[: len(data) // 2]),
     "a side of a billion": ("media/*.json", tampered(image_size=10**9)),
     "a damaged engine": ("assets/**/kernels.wasm", lambda data: data[:9000] + bytes(9000)),
     "a worker without a part": ("assets/**/networks.js", None),
@@ -159,8 +158,6 @@ def test_states_that_are_none(browser: Browser, drawing_site: Path, tmp_path: Pa
     data = bytearray(weights.read_bytes())
     data[place : place + 4] = np.float32(np.nan).tobytes()
     weights.write_bytes(data)
-    told = json.loads(description.read_text()) | {"sha256": hashlib.sha256(data).hexdigest()}
-    description.write_text(json.dumps(told))
     with serving(site) as served, opened(browser, served) as page:
         page.locator(".sampler-new").click()
         words = (
@@ -173,12 +170,13 @@ def test_states_that_are_none(browser: Browser, drawing_site: Path, tmp_path: Pa
 
 
 def test_film_without_h264(browser: Browser, address: str, tmp_path: Path) -> None:
-    """Without an encoder of H.264 the button names the other format, and the film is whole."""
+    """Without an encoder of H.264 the film is whole in another format, which is said."""
     with opened(browser, address, "delete window.VideoEncoder") as page:
         page.locator(".sampler-new").click()
         wait(page)
         levels = page.evaluate("Number(document.querySelector('.sampler-slider').max)") + 1
         with page.expect_download() as download:
-            page.get_by_role("button", name="Save film (WebM)").click()
+            page.get_by_role("button", name="Save film").click()
+        expect(page.locator(".sampler-told")).to_have_text("The film is saved as WebM.")
         download.value.save_as(tmp_path / "film.webm")
         assert len(decode(tmp_path / "film.webm")) >= 70 / 75 * (levels + 24)

@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import re
 import shutil
+import threading
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
@@ -36,7 +38,7 @@ from tests.support.builders import CPU, decode, write_site
 from tests.support.drawing import PAGE, SITE, level, wait
 from tests.support.paths import ROOT
 from tests.support.reporters import Silent
-from tests.support.serving import serving
+from tests.support.serving import PagesHandler, serving
 from tests.support.tinymodel import on_one_thread, write_ddpm, write_flow, write_model
 
 SITE_OF_TWO = f"""{SITE}
@@ -510,20 +512,11 @@ def test_links_that_say_nothing(browser: Browser, address: str, picture: str) ->
 
 @pytest.mark.parametrize("width", [360, 372, 390, 430, 820, 1280])  # below 376 in two rows
 def test_nothing_moves_when_the_model_comes(browser: Browser, address: str, width: int) -> None:
-    """The controls have their space before the press; what is beneath moves by two lines at most.
-
-    A bar shows how much of the model has come.
-    """
+    """The controls have their space before the press; what is beneath moves by two lines at most."""
     below = "document.querySelector('main > p:last-of-type').getBoundingClientRect().top + scrollY"
     with opened(browser, address, viewport={"width": width, "height": 800}) as page:
-        bar = page.locator(".sampler-fetch")
         page.locator(".sampler.live").wait_for()
         before = page.evaluate(below)
-        page.evaluate(
-            """bar => new MutationObserver(() => { if (!bar.hidden) bar.dataset.seen = true })
-            .observe(bar, { attributes: true, attributeFilter: ["hidden", "value"] })""",
-            bar.element_handle(),
-        )
         page.locator(".sampler-new").click()
         wait(page)
         for name in TABS:
@@ -532,8 +525,30 @@ def test_nothing_moves_when_the_model_comes(browser: Browser, address: str, widt
         press(page, ".sampler-new")
         press(page, ".sampler-details")
         assert abs(page.evaluate(below) - before) <= 40
-        assert bar.get_attribute("data-seen") == "true"
-        assert bar.is_hidden()
+
+
+def test_progress_on_a_slow_line(
+    browser: Browser, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bar and a sentence show how much of the model has come; the bar goes when all is there."""
+    send, seen = PagesHandler.copyfile, threading.Event()
+
+    def trickle(self: PagesHandler, source: Any, outputfile: Any) -> None:
+        while self.path.endswith(".bin") and not seen.wait(0.05):
+            outputfile.write(source.read(10_000))
+            outputfile.flush()
+        send(self, source, outputfile)
+
+    monkeypatch.setattr(PagesHandler, "copyfile", trickle)
+    with opened(browser, address) as page:
+        page.locator(".sampler-new").click()
+        bar, told = page.locator(".sampler-fetch"), page.locator(".sampler-told")
+        expect(bar).to_be_visible()
+        expect(told).to_have_text(re.compile(r"The model is being fetched: \d+ %\."))
+        assert 0 <= bar.evaluate("bar => bar.value") < 100
+        seen.set()
+        wait(page)
+        expect(bar).to_be_hidden()
 
 
 def test_policy(drawing_site: Path) -> None:

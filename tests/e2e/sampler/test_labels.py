@@ -31,7 +31,7 @@ const own = sampler();
 const u_K = own.initialState(seed, number, start);
 output("u_K", u_K);
 for (const step of own.descend(u_K, own.noise(seed, number), { label, towards }))
-  if (!step.level) output("final", step.mean);
+  if (!step.level) output("final", step.state);
 """
 
 

@@ -87,10 +87,9 @@ const ask = (data) => new Promise((resolve) => {
   };
   onmessage({ data });
 });
-const blob = (data) => new Blob([data]);
-const wasm = blob(readFileSync(new URL("kernels.wasm", values.engine)));
-const [model, weights] = [readFileSync("model.json"), bytes("model")].map(blob);
-const [loaded] = await ask({ load: { wasm, model, weights } });
+const wasm = readFileSync(new URL("kernels.wasm", values.engine));
+const model = readFileSync("model.json");
+const [loaded] = await ask({ load: { wasm, model, weights: bytes("model") } });
 if (loaded.failed) throw new Error(loaded.failed);
 const kept = new Map();
 const { facts, seed, addresses } = values;
