@@ -10,8 +10,8 @@ number or one for each band. `bands` are the networks, from level 1 up, each wit
 `flop` of one evaluation. A network is a `unet`, with the card's table and the mean and scale of its
 images (`pixel_mean`, `pixel_std`), or `cosines`, an MLP. `tensors` have the names of our weights
 files, each with its type, its shape and its offset; the statistics and the prior are always
-float32. A model with `labels`, names of classes, has `start_labels`, the class of each initial state
-of the prior, if these are known.
+float32. A model with `labels`, names of classes, has `start_labels`, the class of each initial
+state of the prior, if these are known.
 
 A model that starts from noise has no prior and no σ, and statistics only with a guidance. It has
 `start_std`, the factor of its initial noise; `axis`, with symbol, unit and the values of all

@@ -512,7 +512,7 @@ def test_links_that_say_nothing(browser: Browser, address: str, picture: str) ->
 
 @pytest.mark.parametrize("width", [360, 372, 390, 430, 820, 1280])  # below 376 in two rows
 def test_nothing_moves_when_the_model_comes(browser: Browser, address: str, width: int) -> None:
-    """The controls have their space before the press; what is beneath moves by two lines at most."""
+    """Controls have their space before the press; what is beneath moves by 40 pixels at most."""
     below = "document.querySelector('main > p:last-of-type').getBoundingClientRect().top + scrollY"
     with opened(browser, address, viewport={"width": width, "height": 800}) as page:
         page.locator(".sampler.live").wait_for()
