@@ -47,6 +47,15 @@ LIVE = """
 """Whether the samplers that a visitor is near have their script, or say why not."""
 
 
+LAID_OUT = """async () => {
+  if (matchMedia('(scripting: none)').matches) return; // no script, no frame for it
+  await document.fonts.ready;
+  // Observers of sizes are told of them in a frame, after its callbacks.
+  for (let count = 0; count < 2; count++) await new Promise(requestAnimationFrame);
+}"""
+"""Wait until the page has its fonts, and its observers of sizes have set what depends on them."""
+
+
 def chromium(*, whole: bool = False) -> Iterator[Browser]:
     """Debian's Chromium with a profile of its own.
 
@@ -83,7 +92,7 @@ def _patience() -> Iterator[None]:
 
 @contextmanager
 def opened(browser: Browser, address: str, before: str = "", **options: Any) -> Iterator[Page]:
-    """A page at an address, in a context of its own, once its script has run, and `before` it.
+    """A page at an address, in a context of its own, once it is laid out; `before` runs first.
 
     At the end there must have been no message on its console, no failed request, and none to a
     place outside the site.
@@ -95,6 +104,7 @@ def opened(browser: Browser, address: str, before: str = "", **options: Any) -> 
     page.goto(address)
     page.wait_for_load_state("load")
     until(page, LIVE)
+    page.evaluate(LAID_OUT)
     yield page
     root = address.partition("/sub/")[0]
     assert not troubles, troubles
@@ -103,7 +113,8 @@ def opened(browser: Browser, address: str, before: str = "", **options: Any) -> 
 
 
 def box_of(place: Locator) -> FloatRect:
-    """Where an element is on the page, which it must be."""
+    """Where an element is on the page, which it must be, once the page is laid out."""
+    place.evaluate(LAID_OUT)
     box = place.bounding_box()
     assert box is not None
     return box

@@ -13,6 +13,7 @@ from typing import Any, Self
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
+from tests.support.browsing import LAID_OUT
 from tests.support.programs import program
 
 WAIT_S = 150.0
@@ -91,6 +92,7 @@ class Firefox:
         """Return a PNG of an element, which is scrolled into view."""
         place = f"document.querySelector({json.dumps(selector)})"
         self.evaluate(f"{place}.scrollIntoView({{block: 'center', behavior: 'instant'}})")
+        self.evaluate(f"({LAID_OUT})()")
         box = self.evaluate(f"{place}.getBoundingClientRect().toJSON()")
         clip = {"type": "box", **{name: box[name] for name in ("x", "y", "width", "height")}}
         answer = self.command("browsingContext.captureScreenshot", context=self._tab, clip=clip)
